@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Asio and Beast compiled once, here, instead of in every file that includes them.
+#include <boost/asio/impl/src.hpp>
+#include <boost/asio/ssl/impl/src.hpp>
+#include <boost/beast/src.hpp>

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/json/object.hpp>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "message/message.h"
+#include "message/pattern.h"
+
+namespace sluice::connector {
+
+// One message on its way to the peer. Settled exactly once: by settle(), or, when it is dropped without a verdict, as
+// "retry" (an Error of kind cancelled), never as delivered. Move-only; settle from any thread.
+class Delivery {
+ public:
+  // An empty result: the peer has acknowledged this very message. An Error: its kind says what to do (transient: again
+  // later; permanent: this message is refused for good; not_connected: reconnect, then again; bad_config: hold all).
+  using Settle = std::function<void(Result<void>)>;
+
+  Delivery(message::MessagePtr message, std::shared_ptr<const std::string> document, std::string body, Settle settle)
+      : message_(std::move(message)), document_(std::move(document)), body_(std::move(body)), settle_(std::move(settle)) {}
+  Delivery(Delivery&& other) noexcept
+      : message_(std::move(other.message_)), document_(std::move(other.document_)), body_(std::move(other.body_)),
+        settle_(std::exchange(other.settle_, nullptr)) {}
+  Delivery& operator=(Delivery&& other) noexcept {
+    if (this != &other) {
+      drop();
+      message_ = std::move(other.message_);
+      document_ = std::move(other.document_);
+      body_ = std::move(other.body_);
+      settle_ = std::exchange(other.settle_, nullptr);
+    }
+    return *this;
+  }
+  ~Delivery() { drop(); }
+
+  [[nodiscard]] const message::Message& message() const { return *message_; }
+  // The document after decoding and before operations, which patterns read.
+  [[nodiscard]] message::Document document() const { return {*message_, *document_}; }
+  // The bytes to send.
+  [[nodiscard]] const std::string& body() const { return body_; }
+  std::string take_body() { return std::move(body_); }
+
+  void settle(Result<void> verdict) {
+    if (auto settle = std::exchange(settle_, nullptr)) settle(std::move(verdict));
+  }
+
+ private:
+  void drop() {
+    if (settle_) settle(Error{ErrorKind::cancelled, "dropped without a verdict"});
+  }
+
+  message::MessagePtr message_;
+  std::shared_ptr<const std::string> document_;
+  std::string body_;
+  Settle settle_;
+};
+
+// A command received from the cloud.
+struct Received {
+  std::string body;
+  std::string dev_eui;  // out of the topic, may be empty
+  // Where the peer wants an acknowledgement: called once the command is handed on. May be empty.
+  std::function<void()> acknowledge;
+};
+
+// What a connector may say to the connection that owns it. All calls on the connection's strand.
+class Host {
+ public:
+  virtual ~Host() = default;
+  [[nodiscard]] virtual boost::asio::any_io_executor executor() = 0;
+  [[nodiscard]] virtual Clock& clock() = 0;
+  // Unique for this connection on this installation, stable over restarts: default client ids are made of it.
+  [[nodiscard]] virtual std::string connection_id() = 0;
+  // During open(): the transport is up, credentials are being checked (state AUTHENTICATING).
+  virtual void authenticating() = 0;
+  // An opened connection has broken. The connection closes this connector and follows its reconnect strategy.
+  virtual void lost(Error error) = 0;
+  virtual void received(Received command) = 0;
+};
+
+// Values of a connection's configuration, read through its schema: a missing property gives the schema's default, and asking
+// for one that the schema lacks is a bug that ends the process (a fast test finds it).
+class Settings {
+ public:
+  Settings(std::shared_ptr<const boost::json::object> schema, boost::json::object configuration)
+      : schema_(std::move(schema)), configuration_(std::move(configuration)) {}
+  [[nodiscard]] std::string text(std::string_view name) const;            // "" where there is neither value nor default
+  [[nodiscard]] bool flag(std::string_view name) const;
+  [[nodiscard]] std::int64_t integer(std::string_view name) const;        // takes 5 and "5"
+  [[nodiscard]] bool has(std::string_view name) const;                    // a value other than null was given
+  [[nodiscard]] const boost::json::object& object(std::string_view name) const;  // empty where there is none
+  [[nodiscard]] const boost::json::object& raw() const { return configuration_; }
+
+ private:
+  const boost::json::value* value(std::string_view name) const;
+  std::shared_ptr<const boost::json::object> schema_;
+  boost::json::object configuration_;
+};
+
+// A connector speaks one protocol to one peer. It knows nothing of queues, retries, order, expiry or tenants: those live once,
+// in `connection`. Made anew for every opening. All calls come on the connection's strand.
+class Connector {
+ public:
+  virtual ~Connector() = default;
+  // Resolves, connects, authenticates, subscribes; success means ready to send. The error's kind is the state's reason:
+  // bad_config: AUTHENTICATION_FAILED; anything else: UNREACHABLE. Ends within the connector's own time limits, at most
+  // 30 s; close() ends it early (kind cancelled).
+  virtual boost::asio::awaitable<Result<void>> open() = 0;
+  // Takes the message; settles it when the peer has answered, or within `timeout` of the connector. Called only after a
+  // successful open() and before close(), with at most max_in_flight() unsettled. Never blocks.
+  virtual void send(Delivery delivery) = 0;
+  // Ends open(), settles what is in flight (kind cancelled or not_connected), says goodbye where the protocol has it.
+  // Within 5 s. No callback of Host comes after it has returned.
+  virtual boost::asio::awaitable<void> close() = 0;
+  [[nodiscard]] virtual std::size_t max_in_flight() const = 0;
+};
+
+using Factory = std::unique_ptr<Connector> (*)(Settings settings, Host& host);
+
+}  // namespace sluice::connector

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/result.h"
+#include "message/message.h"
+
+namespace sluice::driver {
+
+// spec drivers.md 4.1
+enum class Signature : std::uint8_t { lora_alliance, actility, ttn, chirpstack };
+// "lora-alliance", "thingpark-x-js", "ttn", "chirpstack" (spec api.md 7); nothing for another word.
+std::optional<Signature> signature_of_type(std::string_view type);
+const char* type_of_signature(Signature signature);
+
+// One driver version of one account, as the engine runs it. Immutable.
+struct DriverCode {
+  std::string account;   // contexts are never shared between accounts; "" for system drivers run by nobody in particular
+  std::string id;        // "actility:adeunis-field-test:1"
+  std::string revision;  // differs whenever the code does
+  Signature signature = Signature::lora_alliance;
+  std::string source;
+  std::string extract_points_source;  // of an extra file, may be empty
+};
+using DriverCodePtr = std::shared_ptr<const DriverCode>;
+
+enum class Operation : std::uint8_t { decode_uplink, decode_downlink, encode_downlink };
+
+// Everything a call hands to the driver (spec drivers.md 5).
+struct Input {
+  std::string payload_hex;               // decoding
+  std::string data;                      // encoding: JSON text
+  std::optional<int> fport;
+  std::optional<UnixMillis> time;
+  std::string dev_eui;
+  std::string thing;                     // JSON object text {model, application, tags, setup}; empty: {tags: [], setup: {}}
+  std::string extra;                     // JSON members to echo into the input, "\"ADRbit\":1,..."; may be empty
+};
+
+// What a call gave. Exactly one of success (`ok`) and `code`/`message` (spec drivers.md 15) holds.
+struct Outcome {
+  bool ok = false;
+  std::string data;                      // decoding: JSON text of `data`
+  std::string points;                    // JSON object text; empty when there are none
+  std::string payload_hex;               // encoding
+  std::optional<int> fport;              // encoding
+  std::string code, message;
+  std::vector<std::string> errors;       // the driver's own list
+  std::vector<std::string> warnings;
+  std::vector<std::string> log;          // console lines
+};
+
+struct Job {
+  DriverCodePtr code;
+  Operation operation = Operation::decode_uplink;
+  Input input;
+  // Called once, from a thread of the engine's: hand on and return.
+  std::function<void(Outcome)> done;
+};
+
+struct EngineOptions {
+  unsigned fast_hosts = 0;                       // 0: by the machine's cores
+  std::chrono::milliseconds call_limit{1000};    // CPU time of a call (promises.md 4); a hard wall-clock stop is 10 x that
+  std::chrono::milliseconds stall{50};           // CPU time after which the jobs behind a call are moved to another host
+  std::size_t memory_limit = 128u << 20;         // bytes above what a fresh host uses
+  std::size_t result_limit = 1u << 20;           // bytes of JSON
+  std::size_t queue_limit = 16384;               // jobs waiting in all; over it submit() answers com-5004 at once
+  std::string host_program;                      // run as `host_program driver-host`; empty: /proc/self/exe
+};
+
+// Runs drivers in host processes: JavaScriptCore behind seccomp, one socket pair each, jobs in batches. A driver that loops,
+// eats memory or crashes its host costs its own message an error: the jobs behind it run again elsewhere, and calls that
+// stall are moved to slow hosts so that no other device waits for them. Thread-safe.
+class Engine {
+ public:
+  Engine(EngineOptions options, Metrics& metrics);
+  ~Engine();  // ends all hosts; jobs not done are answered com-5004
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Starts the hosts. Errors: bad_config where no host can be started (with the reason).
+  Result<void> start();
+  // Queues the jobs. Never blocks. Jobs of one device come back in no promised order: the caller keeps it.
+  void submit(std::vector<Job> jobs);
+  // The same for one job, waiting for it; for the API. At most 10 x call_limit plus a second.
+  Outcome run(DriverCodePtr code, Operation operation, Input input);
+  // What creating a driver checks (spec api.md 7): evaluates the code and says which operations it offers. Errors:
+  // permanent com-4000 (no signature), com-5002 (syntax), com-5004. `declared` empty: found by looking.
+  struct Inspection {
+    Signature signature;
+    bool decode_uplink = false, decode_downlink = false, encode_downlink = false, extract_points = false;
+  };
+  Result<Inspection> inspect(const std::string& source, std::optional<Signature> declared);
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// The host process: never returns to the caller's life but gives the exit code. Reads jobs from file descriptor 3.
+int run_host();
+
+}  // namespace sluice::driver

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/metrics.h"
+#include "base/result.h"
+#include "driver/catalogue.h"
+#include "driver/engine.h"
+#include "message/message.h"
+#include "store/events.h"
+#include "store/store.h"
+
+namespace sluice::queue {
+class Queue;
+}
+
+namespace sluice::flow {
+
+// Takes messages from the log in order, finds the flows that match, has them decoded and puts them on the pending lists of
+// their connections: parallel by device, in order per device.
+class Router {
+ public:
+  Router(queue::Queue& queue, store::Store& store, driver::Catalogue& catalogue, driver::Engine& engine,
+         store::Events& events, Clock& clock, Metrics& metrics);
+  ~Router();
+  // Reads the flows and starts routing where the last run stopped.
+  Result<void> start();
+  // Stops taking messages, waits up to 5 s for those under way.
+  void stop();
+  // Reads the flows again; a change applies to messages that arrive after it.
+  Result<void> reload();
+
+  // What is known of a device from its last messages, for downlinks.
+  struct Device {
+    std::string binder;
+    std::optional<message::ModuleRef> application, model;
+  };
+  [[nodiscard]] std::optional<Device> device(const std::string& account, const std::string& dev_eui) const;
+  // The driver that the flow names which routes this device to this connection (spec processors.md 2): its id, or
+  // "actility:auto:1"; empty where none.
+  [[nodiscard]] std::string driver_for(const std::string& account, const std::string& dev_eui,
+                                       const std::string& connection_id) const;
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice::flow

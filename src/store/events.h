@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/metrics.h"
+#include "store/store.h"
+
+namespace sluice::store {
+
+// Takes events from anywhere and writes them to the store on a thread of its own, so that nobody waits for the disk. Alike
+// events (account, code, connection, flow, driver, cause) within a minute are folded to one with data.count (spec api.md 11).
+// Bounded: over 10,000 waiting, further ones are counted in sluice_store_events_dropped_total. Thread-safe.
+class Events {
+ public:
+  Events(Store& store, Clock& clock, Metrics& metrics);
+  ~Events();  // writes what is waiting
+
+  void add(std::string account, std::string level, std::string code, std::string message, boost::json::object data);
+  // Waits until everything added before is in the store; for the API's reads and for tests. At most 5 s.
+  void flush();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice::store
