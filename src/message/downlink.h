@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <boost/json/object.hpp>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -16,21 +15,21 @@ namespace sluice::message {
 
 // A command for a device (spec messages.md 4), after reading: numbers are numbers, defaults are in.
 struct Downlink {
-  std::string dev_eui;                       // upper case, no dashes
-  std::optional<int> fport;                  // 1..224
-  std::optional<std::string> payload_hex;    // even number of hex digits
-  std::optional<std::string> payload;        // JSON text of the object a driver encodes
+  std::string dev_eui;                          // upper case, no dashes
+  std::optional<int> fport;                     // 1..224
+  std::optional<std::string> payload_hex;       // even number of hex digits
+  std::optional<std::string> payload;           // JSON text of the object a driver encodes
   std::optional<ModuleRef> application, model;  // DriverCfg of the downlink
-  std::string time;                          // as given; empty: set when it is sent
+  std::string time;                             // as given; empty: set when it is sent
   std::optional<std::uint32_t> fcnt_dn, afcnt_dn;
   bool confirmed = false;
   bool flush_queue = false;
   bool retry_ineligible_gateways = true;
-  std::string validity_time;                 // as given
+  std::string validity_time;  // as given
   std::optional<UnixMillis> valid_until;
-  std::string as_id, as_key;                 // as_key is a secret
-  std::string token;                         // made by the caller; used only together with its `time`
-  std::string correlation_id;                // 16 hex digits
+  std::string as_id, as_key;   // as_key is a secret
+  std::string token;           // made by the caller; used only together with its `time`
+  std::string correlation_id;  // 16 hex digits
 };
 
 // What a downlink takes from its connection where it has none itself.
@@ -46,14 +45,15 @@ struct Fault {
 };
 
 struct ParsedDownlink {
-  Downlink downlink;            // meaningful when there are no faults
-  std::vector<Fault> faults;    // all at once
-  bool is_downlink = true;      // false: JSON without DevEUI_downlink (where the root is required), not a command at all
+  Downlink downlink;          // meaningful when there are no faults
+  std::vector<Fault> faults;  // all at once
+  bool is_downlink = true;    // false: JSON without DevEUI_downlink (where the root is required), not a command at all
 };
 
 // Reads and validates {"DevEUI_downlink": {...}}, or the bare object when `bare_allowed`. Not JSON: one fault at "".
 // FPort may still be missing when there is a `payload` (the driver may give it). Sets correlation_id when missing.
-ParsedDownlink parse_downlink(std::string_view json, const DownlinkDefaults& defaults, bool bare_allowed, UnixMillis now);
+ParsedDownlink parse_downlink(std::string_view json, const DownlinkDefaults& defaults, bool bare_allowed,
+                              UnixMillis now);
 
 // The query string of spec messages.md 8.4, percent-encoded, with Time (now, when missing) and Token.
 // Needs payload_hex or flush_queue; as_key empty: no AS_ID, Time, Token.

@@ -13,8 +13,9 @@
 
 namespace sluice::message {
 
-// A message and its composed document (after decoding, before operations), read by patterns. The document is parsed at the
-// first expression that needs it; {DevEUI} and the like are answered from the message. Not thread-safe; cheap to make.
+// A message and its composed document (after decoding, before operations), read by patterns. The document is parsed at
+// the first expression that needs it; {DevEUI} and the like are answered from the message. Not thread-safe; cheap to
+// make.
 class Document {
  public:
   Document(const Message& message, std::string_view composed);
@@ -45,8 +46,8 @@ class Pattern {
   // Errors are `bad_config` and name the position and what was expected.
   static Result<Pattern> parse(std::string_view text);
 
-  // The text with every expression replaced. An expression that yields nothing gives empty text in a header and an error
-  // of kind `permanent` ("unable to solve the ... pattern: {x} has no value") elsewhere.
+  // The text with every expression replaced. An expression that yields nothing gives empty text in a header and an
+  // error of kind `permanent` ("unable to solve the ... pattern: {x} has no value") elsewhere.
   Result<std::string> render(const Document& document, Place place) const;
 
   [[nodiscard]] bool is_literal() const;
