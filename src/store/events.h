@@ -13,9 +13,10 @@
 
 namespace sluice::store {
 
-// Takes events from anywhere and writes them to the store on a thread of its own, so that nobody waits for the disk. Alike
-// events (account, code, connection, flow, driver, cause) within a minute are folded to one with data.count (spec api.md 11).
-// Bounded: over 10,000 waiting, further ones are counted in sluice_store_events_dropped_total. Thread-safe.
+// Takes events from anywhere and writes them to the store on a thread of its own, so that nobody waits for the disk.
+// Alike events (account, code, connection, flow, driver, cause; without a cause: message) within a minute of the first
+// are folded to one with data.count (spec api.md 11): the first is stored at once, its row follows the others. Bounded:
+// over 10,000 waiting, further ones are counted in sluice_store_events_dropped_total. Thread-safe.
 class Events {
  public:
   Events(Store& store, Clock& clock, Metrics& metrics);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <boost/json/object.hpp>
 
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -30,10 +29,10 @@ struct Client {
 };
 
 struct Connection {
-  std::string id;                     // decimal digits, given by insert, never used again
+  std::string id;  // decimal digits, given by insert, never used again
   std::string account;
-  boost::json::object resource;       // as the API takes it (connectorId, name, active, ...), configuration without secrets
-  boost::json::object secrets;        // sealed at rest (AES-256-GCM), JSON Pointer -> value
+  boost::json::object resource;  // as the API takes it (connectorId, name, active, ...), configuration without secrets
+  boost::json::object secrets;   // sealed at rest (AES-256-GCM), JSON Pointer -> value
   std::string downlink_uuid;
   UnixMillis created = 0, updated = 0;
 };
@@ -45,19 +44,19 @@ struct Flow {
 };
 
 struct Driver {
-  std::string id;                     // "actility:adeunis-field-test:1"
-  std::string account;                // "" for system drivers
-  boost::json::object resource;       // as the API shows it, without `code`
-  std::string code;                   // JavaScript text
-  std::string extract_points;         // text of an extra file
+  std::string id;                // "actility:adeunis-field-test:1"
+  std::string account;           // "" for system drivers
+  boost::json::object resource;  // as the API shows it, without `code`
+  std::string code;              // JavaScript text
+  std::string extract_points;    // text of an extra file
   UnixMillis created = 0, updated = 0;
 };
 
 struct Binder {
-  std::string id;                     // a random UUID: part of the uplink URL
+  std::string id;  // a random UUID: part of the uplink URL
   std::string account;
-  boost::json::object resource;       // type, name, asId, downlinkUrl, security, ...
-  std::string as_key;                 // sealed at rest
+  boost::json::object resource;  // type, name, asId, downlinkUrl, security, ...
+  std::string as_key;            // sealed at rest
   UnixMillis created = 0, updated = 0;
 };
 
@@ -65,22 +64,24 @@ struct Event {
   std::int64_t id = 0;
   std::string account;
   UnixMillis time = 0;
-  std::string level;                  // debug, info, warn, error
-  std::string code;                   // "connection-1102"
+  std::string level;  // debug, info, warn, error
+  std::string code;   // "connection-1102"
   std::string message;
-  boost::json::object data;           // connectionId, DevEUI, flowId, ... never a secret
+  boost::json::object data;  // connectionId, DevEUI, flowId, ... never a secret
 };
 
 struct EventQuery {
   std::string account;
   UnixMillis from = 0, to = 0;
-  std::string connection_id, text, level, code, dev_eui, flow_id;  // empty: any
+  std::string connection_id, text, code, dev_eui,
+      flow_id;        // empty: any; `text` in message, code or data, ignoring case
+  std::string level;  // this one and what is graver; empty: any
   std::size_t offset = 0, limit = 1000;
 };
 
-// The configuration of the installation. Embedded: SQLite in WAL mode; another engine implements the same class. Calls block
-// on the disk: never from an I/O thread. Thread-safe. Errors: `permanent` com-4004 for no such row, com-4009 for a
-// double, `transient` com-5003 for a full or failing disk.
+// The configuration of the installation. Embedded: SQLite in WAL mode; another engine implements the same class. Calls
+// block on the disk: never from an I/O thread. Thread-safe. Errors: `permanent` com-4004 for no such row, com-4009 for
+// a double, `transient` com-5003 for a full or failing disk.
 class Store {
  public:
   virtual ~Store() = default;
@@ -97,6 +98,8 @@ class Store {
   virtual Result<Connection> insert_connection(Connection connection) = 0;  // gives id, downlink_uuid, times
   virtual Result<Connection> update_connection(Connection connection) = 0;
   virtual Result<void> erase_connection(const std::string& id) = 0;
+  // Whose downlink URL ends in this UUID; found by its hash and compared in constant time.
+  virtual Result<std::optional<Connection>> connection_of_downlink(const std::string& uuid) = 0;
 
   virtual Result<std::vector<Flow>> flows(const std::string& account) = 0;
   virtual Result<std::optional<Flow>> flow(const std::string& id) = 0;
@@ -106,7 +109,8 @@ class Store {
 
   virtual Result<std::vector<Driver>> drivers(const std::string& account) = 0;  // the account's and the system's
   virtual Result<std::vector<Driver>> all_drivers() = 0;
-  virtual Result<std::optional<Driver>> driver(const std::string& account, const std::string& id) = 0;  // exactly that account's
+  virtual Result<std::optional<Driver>> driver(const std::string& account,
+                                               const std::string& id) = 0;  // exactly that account's
   virtual Result<Driver> insert_driver(Driver driver) = 0;
   virtual Result<Driver> update_driver(Driver driver) = 0;
   virtual Result<void> erase_driver(const std::string& account, const std::string& id) = 0;
@@ -117,11 +121,17 @@ class Store {
   virtual Result<Binder> update_binder(Binder binder) = 0;
   virtual Result<void> erase_binder(const std::string& id) = 0;
 
-  virtual Result<void> add_events(const std::vector<Event>& events) = 0;  // also drops what is over the bounds
+  // Inserts events without an id, replaces level, message and data of those with one (where they still exist); returns
+  // the ids in the same order. Drops what is over the bounds: 30 days, 100,000 an account.
+  virtual Result<std::vector<std::int64_t>> put_events(const std::vector<Event>& events) = 0;
+  Result<void> add_events(const std::vector<Event>& events) {
+    auto ids = put_events(events);
+    return ids ? Result<void>() : Result<void>(ids.error());
+  }
   virtual Result<std::vector<Event>> events(const EventQuery& query) = 0;  // newest first
   virtual Result<std::size_t> count_events(const EventQuery& query) = 0;
 
-  // Small values of the installation (schema version, signing key); sealed ones are encrypted at rest.
+  // Small values of the installation (signing key), all sealed at rest.
   virtual Result<std::optional<std::string>> setting(const std::string& name) = 0;
   virtual Result<void> put_setting(const std::string& name, const std::string& value) = 0;
 };

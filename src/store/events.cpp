@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/events.h"
+
+#include <chrono>
+#include <unordered_map>
+
+#include "base/json.h"
+#include "base/log.h"
+
+namespace sluice::store {
+namespace {
+
+constexpr std::size_t kMaxWaiting = 10'000;
+// Kinds of events folded at a time; over it they are written one by one.
+constexpr std::size_t kMaxFolds = 10'000;
+constexpr UnixMillis kFoldFor = 60'000;
+constexpr auto kFlushLimit = std::chrono::seconds(5);
+constexpr auto kRetryAfter = std::chrono::seconds(1);
+
+// What makes two events alike. One without a cause is told apart by its text.
+std::string fold_key(const Event& event) {
+  std::string key;
+  auto cause = json::text_or(event.data, "cause");
+  for (const auto& part :
+       {event.account, event.code, json::text_or(event.data, "connectionId"), json::text_or(event.data, "flowId"),
+        json::text_or(event.data, "driverId"), cause.empty() ? event.message : cause}) {
+    key += part;
+    key += '\0';
+  }
+  return key;
+}
+
+}  // namespace
+
+// Invariant: the writer's thread alone touches `folds`; everything else below is guarded by `mutex`. No lock is held
+// while the store writes.
+struct Events::Impl {
+  struct Fold {
+    Event event;  // with the row's id once it is written
+    std::int64_t count = 0;
+    bool dirty = false;  // not in the store as it is here
+  };
+
+  Impl(Store& store, Clock& clock, Metrics& metrics)
+      : store(store),
+        clock(clock),
+        dropped(metrics.counter("sluice_store_events_dropped_total", "Events dropped because too many were waiting")) {
+    thread = std::thread([this] { run(); });
+  }
+
+  void run() {
+    for (;;) {
+      std::vector<Event> batch;
+      std::uint64_t upto = 0;
+      {
+        std::unique_lock lock(mutex);
+        wake.wait(lock, [&] { return stopping || !waiting.empty(); });
+        if (waiting.empty()) return;
+        batch.swap(waiting);
+        upto = added;
+      }
+      fold(std::move(batch));
+      bool stop_after = write();
+      {
+        std::lock_guard lock(mutex);
+        written = upto;
+      }
+      idle.notify_all();
+      if (stop_after) return;
+    }
+  }
+
+  void fold(std::vector<Event> batch) {
+    auto now = clock.now();
+    std::erase_if(folds, [&](const auto& entry) {
+      // A clock set back would keep a fold for ever; its age is then negative.
+      auto age = now - entry.second.event.time;
+      return !entry.second.dirty && (age >= kFoldFor || age < 0);
+    });
+    for (auto& event : batch) {
+      auto key = fold_key(event);
+      auto weight = json::int_or(event.data, "count", 1);
+      auto found = folds.find(key);
+      if (found != folds.end() && event.time - found->second.event.time < kFoldFor) {
+        auto& fold = found->second;
+        fold.count += weight;
+        fold.event.level = std::move(event.level);
+        fold.event.message = std::move(event.message);
+        fold.event.data = std::move(event.data);
+        fold.event.data["count"] = fold.count;
+        fold.dirty = true;
+        continue;
+      }
+      if (found != folds.end() || folds.size() >= kMaxFolds) key += "#" + std::to_string(++unfolded);
+      folds.emplace(std::move(key), Fold{.event = std::move(event), .count = weight, .dirty = true});
+    }
+  }
+
+  // Writes what is dirty; repeats while the disk fails. True: given up because of the end.
+  bool write() {
+    std::vector<Event> events;
+    std::vector<Fold*> sources;
+    for (auto& [key, fold] : folds) {
+      if (!fold.dirty) continue;
+      events.push_back(fold.event);
+      sources.push_back(&fold);
+    }
+    for (bool told = false;; told = true) {
+      auto ids = store.put_events(events);
+      if (ids) {
+        for (std::size_t i = 0; i < sources.size(); ++i) {
+          sources[i]->event.id = (*ids)[i];
+          sources[i]->dirty = false;
+        }
+        return false;
+      }
+      if (!told) log::error("events cannot be stored for now: {}", ids.error().text);
+      std::unique_lock lock(mutex);
+      if (wake.wait_for(lock, kRetryAfter, [&] { return stopping; })) {
+        dropped->add(static_cast<std::int64_t>(events.size()));
+        return true;
+      }
+    }
+  }
+
+  Store& store;
+  Clock& clock;
+  std::shared_ptr<Metrics::Value> dropped;
+
+  std::mutex mutex;
+  std::condition_variable wake, idle;
+  std::vector<Event> waiting;
+  std::uint64_t added = 0, written = 0;
+  bool stopping = false;
+
+  std::unordered_map<std::string, Fold> folds;
+  std::uint64_t unfolded = 0;
+  std::thread thread;
+};
+
+Events::Events(Store& store, Clock& clock, Metrics& metrics) : impl_(std::make_unique<Impl>(store, clock, metrics)) {}
+
+Events::~Events() {
+  {
+    std::lock_guard lock(impl_->mutex);
+    impl_->stopping = true;
+  }
+  impl_->wake.notify_all();
+  impl_->thread.join();
+}
+
+void Events::add(std::string account, std::string level, std::string code, std::string message,
+                 boost::json::object data) {
+  {
+    std::lock_guard lock(impl_->mutex);
+    if (impl_->stopping || impl_->waiting.size() >= kMaxWaiting) {
+      impl_->dropped->add();
+      return;
+    }
+    impl_->waiting.push_back(Event{.account = std::move(account),
+                                   .time = impl_->clock.now(),
+                                   .level = std::move(level),
+                                   .code = std::move(code),
+                                   .message = std::move(message),
+                                   .data = std::move(data)});
+    ++impl_->added;
+  }
+  impl_->wake.notify_one();
+}
+
+void Events::flush() {
+  std::unique_lock lock(impl_->mutex);
+  auto upto = impl_->added;
+  impl_->idle.wait_for(lock, kFlushLimit, [&] { return impl_->written >= upto; });
+}
+
+}  // namespace sluice::store
