@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/json/object.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/json/object.hpp>
-
 #include "base/clock.h"
+#include "base/http_client.h"
 #include "base/result.h"
 #include "message/message.h"
 #include "message/pattern.h"
@@ -26,9 +26,14 @@ class Delivery {
   using Settle = std::function<void(Result<void>)>;
 
   Delivery(message::MessagePtr message, std::shared_ptr<const std::string> document, std::string body, Settle settle)
-      : message_(std::move(message)), document_(std::move(document)), body_(std::move(body)), settle_(std::move(settle)) {}
+      : message_(std::move(message)),
+        document_(std::move(document)),
+        body_(std::move(body)),
+        settle_(std::move(settle)) {}
   Delivery(Delivery&& other) noexcept
-      : message_(std::move(other.message_)), document_(std::move(other.document_)), body_(std::move(other.body_)),
+      : message_(std::move(other.message_)),
+        document_(std::move(other.document_)),
+        body_(std::move(other.body_)),
         settle_(std::exchange(other.settle_, nullptr)) {}
   Delivery& operator=(Delivery&& other) noexcept {
     if (this != &other) {
@@ -82,23 +87,28 @@ class Host {
   [[nodiscard]] virtual std::string connection_id() = 0;
   // During open(): the transport is up, credentials are being checked (state AUTHENTICATING).
   virtual void authenticating() = 0;
+  // The process' HTTP client: one for all connections, so that they share its thread and its kept-alive sockets.
+  // Outlives every connector.
+  [[nodiscard]] virtual HttpClient& http() = 0;
   // An opened connection has broken. The connection closes this connector and follows its reconnect strategy.
   virtual void lost(Error error) = 0;
   virtual void received(Received command) = 0;
 };
 
-// Values of a connection's configuration, read through its schema: a missing property gives the schema's default, and asking
-// for one that the schema lacks is a bug that ends the process (a fast test finds it).
+// Values of a connection's configuration, read through its schema: a missing property gives the schema's default, and
+// asking for one that the schema lacks is a bug that ends the process (a fast test finds it).
 class Settings {
  public:
   Settings(std::shared_ptr<const boost::json::object> schema, boost::json::object configuration)
       : schema_(std::move(schema)), configuration_(std::move(configuration)) {}
-  [[nodiscard]] std::string text(std::string_view name) const;            // "" where there is neither value nor default
+  [[nodiscard]] std::string text(std::string_view name) const;  // "" where there is neither value nor default
   [[nodiscard]] bool flag(std::string_view name) const;
-  [[nodiscard]] std::int64_t integer(std::string_view name) const;        // takes 5 and "5"
-  [[nodiscard]] bool has(std::string_view name) const;                    // a value other than null was given
+  [[nodiscard]] std::int64_t integer(std::string_view name) const;               // takes 5 and "5"
+  [[nodiscard]] bool has(std::string_view name) const;                           // a value other than null was given
   [[nodiscard]] const boost::json::object& object(std::string_view name) const;  // empty where there is none
   [[nodiscard]] const boost::json::object& raw() const { return configuration_; }
+  // What the schema says of that property (type, limits, our x- keywords).
+  [[nodiscard]] const boost::json::object& property(std::string_view name) const;
 
  private:
   const boost::json::value* value(std::string_view name) const;
@@ -106,8 +116,8 @@ class Settings {
   boost::json::object configuration_;
 };
 
-// A connector speaks one protocol to one peer. It knows nothing of queues, retries, order, expiry or tenants: those live once,
-// in `connection`. Made anew for every opening. All calls come on the connection's strand.
+// A connector speaks one protocol to one peer. It knows nothing of queues, retries, order, expiry or tenants: those
+// live once, in `connection`. Made anew for every opening. All calls come on the connection's strand.
 class Connector {
  public:
   virtual ~Connector() = default;

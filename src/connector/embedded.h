@@ -10,8 +10,8 @@ namespace sluice::connector {
 // One folder below src/connector, as the build embeds it (tools/embed_connectors.py).
 struct Embedded {
   const char* folder;
-  const char* schema;   // text of schema.json
-  const char* readme;   // text of README.md
+  const char* schema;  // text of schema.json
+  const char* readme;  // text of README.md
   Factory make;
 };
 
