@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <gtest/gtest.h>
-
 #include <cstdio>
 #include <filesystem>
+#include <gtest/gtest.h>
 
 #include "base/clock.h"
 #include "base/codec.h"
@@ -55,7 +54,8 @@ TEST(Clock, Durations) {
   EXPECT_EQ(parse_duration("72h"), hours(72));
   EXPECT_EQ(parse_duration(""), hours(0));
   EXPECT_EQ(parse_duration("0s"), hours(0));
-  for (const char* bad : {"1", "h", "1.5h", "1 h", "-1h", "1w", "99999999999999d"}) EXPECT_FALSE(parse_duration(bad)) << bad;
+  for (const char* bad : {"1", "h", "1.5h", "1 h", "-1h", "1w", "99999999999999d"})
+    EXPECT_FALSE(parse_duration(bad)) << bad;
 }
 
 TEST(Json, WritesPlainNumbersAndKeepsOrder) {

@@ -111,11 +111,20 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
     if (digits == 0 || digits == text.size()) return std::nullopt;
     std::int64_t unit = 0;
     switch (text[digits]) {
-      case 'd': unit = 86'400; break;
-      case 'h': unit = 3600; break;
-      case 'm': unit = 60; break;
-      case 's': unit = 1; break;
-      default: return std::nullopt;
+      case 'd':
+        unit = 86'400;
+        break;
+      case 'h':
+        unit = 3600;
+        break;
+      case 'm':
+        unit = 60;
+        break;
+      case 's':
+        unit = 1;
+        break;
+      default:
+        return std::nullopt;
     }
     total += n * unit;
     if (total > kMost) return std::nullopt;

@@ -29,8 +29,8 @@ std::optional<UnixMillis> parse_time(std::string_view text);
 // "2019-09-27T10:08:08.309+00:00": ISO 8601 in UTC with milliseconds and offset (spec api.md 1.2).
 std::string format_time(UnixMillis time);
 
-// "3d12h60m": one or more <integer><unit> with unit d, h, m, s, added up (spec api.md 5.3). Empty or zero: 0 ms, no limit.
-// Nothing where the text has another form or is over 100 years.
+// "3d12h60m": one or more <integer><unit> with unit d, h, m, s, added up (spec api.md 5.3). Empty or zero: 0 ms, no
+// limit. Nothing where the text has another form or is over 100 years.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
 }  // namespace sluice

@@ -37,10 +37,14 @@ std::string encode64(std::string_view bytes, const char* alphabet, bool pad) {
     if (i + 2 < bytes.size()) n |= static_cast<unsigned char>(bytes[i + 2]);
     out += alphabet[n >> 18];
     out += alphabet[(n >> 12) & 63];
-    if (i + 1 < bytes.size()) out += alphabet[(n >> 6) & 63];
-    else if (pad) out += '=';
-    if (i + 2 < bytes.size()) out += alphabet[n & 63];
-    else if (pad) out += '=';
+    if (i + 1 < bytes.size())
+      out += alphabet[(n >> 6) & 63];
+    else if (pad)
+      out += '=';
+    if (i + 2 < bytes.size())
+      out += alphabet[n & 63];
+    else if (pad)
+      out += '=';
   }
   return out;
 }
@@ -72,8 +76,12 @@ bool is_hex(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return hex_digit(c) >= 0; });
 }
 
-std::string to_base64(std::string_view bytes) { return encode64(bytes, kBase64, true); }
-std::string to_base64url(std::string_view bytes) { return encode64(bytes, kBase64Url, false); }
+std::string to_base64(std::string_view bytes) {
+  return encode64(bytes, kBase64, true);
+}
+std::string to_base64url(std::string_view bytes) {
+  return encode64(bytes, kBase64Url, false);
+}
 
 std::optional<std::string> from_base64(std::string_view text) {
   std::string out;

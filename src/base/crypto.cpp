@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/crypto.h"
 
+#include <cerrno>
+#include <cstring>
 #include <fcntl.h>
+#include <memory>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -9,10 +12,6 @@
 #include <openssl/sha.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-#include <memory>
 
 #include "base/codec.h"
 
@@ -23,8 +22,12 @@ constexpr std::size_t kNonceSize = 12;
 constexpr std::size_t kTagSize = 16;
 constexpr std::string_view kSealedPrefix = "v1:";
 
-const unsigned char* data(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
-unsigned char* data(std::string& text) { return reinterpret_cast<unsigned char*>(text.data()); }
+const unsigned char* data(std::string_view text) {
+  return reinterpret_cast<const unsigned char*>(text.data());
+}
+unsigned char* data(std::string& text) {
+  return reinterpret_cast<unsigned char*>(text.data());
+}
 
 using CipherContext = std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)>;
 
@@ -33,8 +36,8 @@ constexpr std::uint64_t kScryptN = 16384, kScryptR = 8, kScryptP = 1;
 
 std::string scrypt(std::string_view secret, std::string_view salt) {
   std::string out(32, '\0');
-  ENSURE(EVP_PBE_scrypt(secret.data(), secret.size(), data(salt), salt.size(), kScryptN, kScryptR, kScryptP,
-                        64 << 20, data(out), out.size()) == 1);
+  ENSURE(EVP_PBE_scrypt(secret.data(), secret.size(), data(salt), salt.size(), kScryptN, kScryptR, kScryptP, 64 << 20,
+                        data(out), out.size()) == 1);
   return out;
 }
 
@@ -98,7 +101,9 @@ bool verify_secret(std::string_view secret, std::string_view hash) {
   return salt && expected && equal_in_constant_time(scrypt(secret, *salt), *expected);
 }
 
-SecretBox::SecretBox(std::string key32) : key_(std::move(key32)) { ENSURE(key_.size() == 32); }
+SecretBox::SecretBox(std::string key32) : key_(std::move(key32)) {
+  ENSURE(key_.size() == 32);
+}
 
 std::string SecretBox::seal(std::string_view plain, std::string_view context) const {
   auto nonce = random_bytes(kNonceSize);
@@ -142,7 +147,8 @@ Result<std::string> load_or_make_key(const std::string& path) {
     auto text = to_hex(random_bytes(32)) + "\n";
     bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
     ::close(fd);
-    if (!written) return Error{ErrorKind::bad_config, "cannot write the key file " + path + ": " + std::strerror(errno)};
+    if (!written)
+      return Error{ErrorKind::bad_config, "cannot write the key file " + path + ": " + std::strerror(errno)};
   } else if (errno != EEXIST) {
     return Error{ErrorKind::bad_config, "cannot make the key file " + path + ": " + std::strerror(errno)};
   }

@@ -15,20 +15,20 @@ namespace sluice {
 
 struct HttpRequest {
   std::string method = "POST";
-  std::string url;                                             // used verbatim, never re-encoded
+  std::string url;  // used verbatim, never re-encoded
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   std::chrono::milliseconds connect_timeout{5000};
-  std::chrono::milliseconds timeout{10000};                    // of the whole exchange
+  std::chrono::milliseconds timeout{10000};  // of the whole exchange
   // TLS 1.2 or later, the peer always verified. PEM texts; empty: the system's roots, no client certificate.
   std::string ca_pem, certificate_pem, key_pem;
-  std::string proxy, proxy_username, proxy_password;           // [scheme://]host[:port]
-  std::size_t max_response = 1u << 20;                         // bytes of body; over it: permanent
+  std::string proxy, proxy_username, proxy_password;  // [scheme://]host[:port]
+  std::size_t max_response = 1u << 20;                // bytes of body; over it: permanent
 };
 
 struct HttpResponse {
   int status = 0;
-  std::vector<std::pair<std::string, std::string>> headers;    // names in lower case
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;
   [[nodiscard]] std::string header(std::string_view lower_case_name) const;
 };
@@ -43,8 +43,8 @@ class HttpClient {
   HttpClient& operator=(const HttpClient&) = delete;
 
   // `done` is called once, on the client's thread: post to your own and return. Any status is a success here. Errors:
-  // not_connected (DNS, refused, reset, TLS), transient (time-out after sending), bad_config (certificate, unknown CA, bad
-  // URL), cancelled. Texts never hold credentials. Returns a handle for cancel().
+  // not_connected (DNS, refused, reset, TLS), transient (time-out after sending), bad_config (certificate, unknown CA,
+  // bad URL), cancelled. Texts never hold credentials. Returns a handle for cancel().
   std::uint64_t send(HttpRequest request, std::function<void(Result<HttpResponse>)> done);
   // Ends the request early: its `done` gets kind cancelled, unless it has already ended.
   void cancel(std::uint64_t handle);

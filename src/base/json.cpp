@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 
-#include <charconv>
-#include <cmath>
-
 #include <boost/json/parse.hpp>
 #include <boost/json/stream_parser.hpp>
+#include <charconv>
+#include <cmath>
 
 namespace sluice::json {
 namespace {
@@ -35,12 +34,24 @@ void append_break(std::string& out, int indent, int level) {
 
 void append(std::string& out, const value& v, int indent, int level) {
   switch (v.kind()) {
-    case boost::json::kind::null: out += "null"; break;
-    case boost::json::kind::bool_: out += v.get_bool() ? "true" : "false"; break;
-    case boost::json::kind::int64: append_int(out, v.get_int64()); break;
-    case boost::json::kind::uint64: append_int(out, v.get_uint64()); break;
-    case boost::json::kind::double_: append_double(out, v.get_double()); break;
-    case boost::json::kind::string: append_quoted(out, v.get_string()); break;
+    case boost::json::kind::null:
+      out += "null";
+      break;
+    case boost::json::kind::bool_:
+      out += v.get_bool() ? "true" : "false";
+      break;
+    case boost::json::kind::int64:
+      append_int(out, v.get_int64());
+      break;
+    case boost::json::kind::uint64:
+      append_int(out, v.get_uint64());
+      break;
+    case boost::json::kind::double_:
+      append_double(out, v.get_double());
+      break;
+    case boost::json::kind::string:
+      append_quoted(out, v.get_string());
+      break;
     case boost::json::kind::array: {
       const auto& a = v.get_array();
       out += '[';
@@ -85,7 +96,8 @@ Result<value> parse(std::string_view text, std::size_t max_depth) {
   if (!ec && used < text.size()) ec = boost::json::error::extra_data;
   if (!ec) parser.finish(ec);
   if (ec) {
-    return Error{ErrorKind::permanent, "not valid JSON at byte " + std::to_string(used) + ": " + ec.message(), "com-4000"};
+    return Error{ErrorKind::permanent, "not valid JSON at byte " + std::to_string(used) + ": " + ec.message(),
+                 "com-4000"};
   }
   return parser.release();
 }
@@ -107,11 +119,21 @@ void append_quoted(std::string& out, std::string_view text) {
   out += '"';
   for (char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           out += "\\u00";
@@ -163,7 +185,8 @@ void merge_patch(value& target, const value& patch) {
   auto& o = target.get_object();
   for (const auto& [key, item] : patch.get_object()) {
     if (item.is_null()) {
-      // if_contains first: Boost's erase moves the last member into the gap, so members are rebuilt to keep their order.
+      // if_contains first: Boost's erase moves the last member into the gap, so members are rebuilt to keep their
+      // order.
       if (!o.contains(key)) continue;
       object kept;
       for (auto& [k, v] : o) {

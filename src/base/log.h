@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <string_view>
-
 #include <spdlog/spdlog.h>
+#include <string_view>
 
 namespace sluice::log {
 
-// spdlog with our levels (docs/operations.md): info = an operator's action took effect; warn = unexpected, nothing lost;
-// error = data lost or a hand needed. Plain running logs nothing per message. Never pass a secret.
+// spdlog with our levels (docs/operations.md): info = an operator's action took effect; warn = unexpected, nothing
+// lost; error = data lost or a hand needed. Plain running logs nothing per message. Never pass a secret.
 using spdlog::debug;
 using spdlog::error;
 using spdlog::info;

@@ -2,7 +2,6 @@
 #include "base/metrics.h"
 
 #include <algorithm>
-
 #include <fmt/format.h>
 
 namespace sluice {
@@ -12,15 +11,18 @@ std::string escape(const std::string& text) {
   std::string out;
   for (char c : text) {
     if (c == '\\' || c == '"') out += '\\';
-    if (c == '\n') out += "\\n";
-    else out += c;
+    if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
   }
   return out;
 }
 
 std::string write_labels(const Metrics::Labels& labels, const std::string& extra = {}) {
   std::string out;
-  for (const auto& [key, value] : labels) out += (out.empty() ? "" : ",") + key + "=\"" + escape(value) + "\"";
+  for (const auto& [key, value] : labels)
+    out += (out.empty() ? "" : ",") + key + "=\"" + escape(value) + "\"";
   if (!extra.empty()) out += (out.empty() ? "" : ",") + extra;
   return out.empty() ? out : "{" + out + "}";
 }
@@ -37,7 +39,8 @@ void Metrics::Histogram::observe(double seconds) {
 
 double Metrics::Histogram::quantile(double share) const {
   std::uint64_t total = 0;
-  for (const auto& count : counts_) total += count.load(std::memory_order_relaxed);
+  for (const auto& count : counts_)
+    total += count.load(std::memory_order_relaxed);
   if (total == 0) return 0;
   double wanted = share * static_cast<double>(total);
   double seen = 0;
@@ -64,7 +67,8 @@ std::shared_ptr<Metrics::Value> Metrics::value(const std::string& name, const st
   return series;
 }
 
-std::shared_ptr<Metrics::Value> Metrics::counter(const std::string& name, const std::string& help, const Labels& labels) {
+std::shared_ptr<Metrics::Value> Metrics::counter(const std::string& name, const std::string& help,
+                                                 const Labels& labels) {
   return value(name, help, "counter", labels);
 }
 
@@ -106,7 +110,8 @@ std::string Metrics::text() const {
     std::lock_guard lock(mutex_);
     collectors = collectors_;
   }
-  for (const auto& collect : collectors) collect();  // without the lock: collectors may make series
+  for (const auto& collect : collectors)
+    collect();  // without the lock: collectors may make series
   std::lock_guard lock(mutex_);
   std::string out;
   for (const auto& [name, family] : families_) {

@@ -12,8 +12,9 @@
 
 namespace sluice {
 
-// Counters and gauges, written out in Prometheus' text form 0.0.4. Incrementing is one relaxed atomic addition; making a
-// series takes a lock, so keep the reference. Thread-safe. Labels come from small sets, never a DevEUI, never error text.
+// Counters and gauges, written out in Prometheus' text form 0.0.4. Incrementing is one relaxed atomic addition; making
+// a series takes a lock, so keep the reference. Thread-safe. Labels come from small sets, never a DevEUI, never error
+// text.
 class Metrics {
  public:
   using Labels = std::map<std::string, std::string>;
@@ -60,7 +61,8 @@ class Metrics {
     std::map<Labels, std::shared_ptr<Value>> values;
     std::map<Labels, std::shared_ptr<Histogram>> histograms;
   };
-  std::shared_ptr<Value> value(const std::string& name, const std::string& help, const char* type, const Labels& labels);
+  std::shared_ptr<Value> value(const std::string& name, const std::string& help, const char* type,
+                               const Labels& labels);
 
   mutable std::mutex mutex_;
   std::map<std::string, Family> families_;

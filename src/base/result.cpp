@@ -8,12 +8,18 @@ namespace sluice {
 
 const char* to_string(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::transient: return "transient";
-    case ErrorKind::permanent: return "permanent";
-    case ErrorKind::not_connected: return "not_connected";
-    case ErrorKind::bad_config: return "bad_config";
-    case ErrorKind::cancelled: return "cancelled";
-    case ErrorKind::bug: return "bug";
+    case ErrorKind::transient:
+      return "transient";
+    case ErrorKind::permanent:
+      return "permanent";
+    case ErrorKind::not_connected:
+      return "not_connected";
+    case ErrorKind::bad_config:
+      return "bad_config";
+    case ErrorKind::cancelled:
+      return "cancelled";
+    case ErrorKind::bug:
+      return "bug";
   }
   return "bug";
 }

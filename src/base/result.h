@@ -25,8 +25,8 @@ enum class ErrorKind {
 struct Error {
   ErrorKind kind = ErrorKind::transient;
   std::string text;
-  std::string code = {};                                   // of the API's table, as "com-4000", where one applies
-  std::optional<std::chrono::milliseconds> wait = {};      // the peer's own wish, as Retry-After
+  std::string code = {};                               // of the API's table, as "com-4000", where one applies
+  std::optional<std::chrono::milliseconds> wait = {};  // the peer's own wish, as Retry-After
 
   // The same error with what was being done in front: wrap("publishing to x") gives "publishing to x: ...".
   [[nodiscard]] Error wrap(const std::string& doing) const {
@@ -78,8 +78,8 @@ class [[nodiscard]] Result<void> {
 }  // namespace sluice
 
 // Ends the process where going on could corrupt the queue or a verdict; stays on in release. Not reachable by input.
-#define ENSURE(condition)                                       \
-  do {                                                          \
+#define ENSURE(condition)                                                    \
+  do {                                                                       \
     if (!(condition)) ::sluice::fail_ensure(#condition, __FILE__, __LINE__); \
   } while (false)
 

@@ -19,8 +19,8 @@ class Queue;
 
 namespace sluice::flow {
 
-// Takes messages from the log in order, finds the flows that match, has them decoded and puts them on the pending lists of
-// their connections: parallel by device, in order per device.
+// Takes messages from the log in order, finds the flows that match, has them decoded and puts them on the pending lists
+// of their connections: parallel by device, in order per device.
 class Router {
  public:
   Router(queue::Queue& queue, store::Store& store, driver::Catalogue& catalogue, driver::Engine& engine,

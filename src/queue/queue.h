@@ -4,10 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "base/result.h"
 #include "message/message.h"
 
@@ -23,10 +26,121 @@ class Log {
  public:
   virtual ~Log() = default;
   // Takes the report and calls `done` once it is on disk (synced), from a thread of the queue's: post to your own and
-  // return. A repetition of a report stored in the last 10 minutes (same binder, type, DevEUI, counter, Time and body) is
-  // answered `repeated` once the first is on disk. Errors: `transient` with `wait` when the log is full or the disk
-  // fails: nothing was stored, answer 503. Never blocks. Thread-safe.
+  // return. A repetition of a report stored in the last 10 minutes (same binder and body, hence same type, DevEUI,
+  // counter and Time) is answered `repeated` once the first is on disk. Errors: `transient` with `wait` when the log is
+  // full or the disk fails: nothing was stored, answer 503. Never blocks. Thread-safe.
   virtual void append(message::Message message, AppendDone done) = 0;
 };
+
+// One message waiting for one connection.
+struct Pending {
+  std::uint64_t place = 0;  // its place in the connection's list: ascending in routing order, unique, never 0
+  message::MessagePtr message;
+  message::DecodedPtr decoded;   // null when it was not decoded
+  std::int64_t validity_ms = 0;  // of the flow; 0: no limit
+  std::uint64_t bytes = 0;       // what it counts in the list's size; hand it back to settle()
+};
+
+// An entry whose fate is known.
+struct Settled {
+  std::uint64_t place = 0, bytes = 0;
+};
+
+// What routing one message gave: where it goes. No targets: it matched no flow.
+struct Routed {
+  struct Target {
+    std::uint64_t connection = 0;
+    message::DecodedPtr decoded;
+    std::int64_t validity_ms = 0;
+  };
+  message::MessagePtr message;
+  std::vector<Target> targets;
+};
+
+// Which messages have been routed: all up to `watermark`, and those of `beyond`.
+struct Progress {
+  std::uint64_t watermark = 0;
+  std::vector<std::uint64_t> beyond;
+};
+
+// How one connection's list stands.
+struct ListState {
+  std::uint64_t count = 0, bytes = 0;
+  std::optional<UnixMillis> oldest;  // arrival of the oldest message; nothing when empty
+};
+
+// Told about new entries of the lists, in order of `place`, from a thread of the queue's.
+class Subscriber {
+ public:
+  virtual ~Subscriber() = default;
+  virtual void on_pending(std::uint64_t connection, std::vector<Pending> entries) = 0;
+  // Entries up to and including `place` were dropped because the list was over its bounds.
+  virtual void on_dropped(std::uint64_t connection, std::uint64_t place, std::uint64_t count, const char* reason) = 0;
+};
+
+// The log and the pending lists.
+//
+// Invariants:
+//  1. `append` is answered only after the report is synced. What was answered is in the log until it is routed and
+//  every
+//     list that holds it has settled it (or dropped it over its bounds, counted).
+//  2. Routing is replayed from Progress after a crash: a message is put on its lists at least once, and exactly once
+//  when
+//     the lists' last writes have survived.
+//  3. An entry leaves its list only by settle(), purge() or the bounds. The lists are not synced on each write: losing
+//     their tail repeats work (routing, delivery), and never loses a message, since the log is synced and kept.
+//  4. Entries of one list are handed out in ascending `place`.
+class Queue : public Log {
+ public:
+  // -- routing (one caller) --
+  // Messages after `after`, in order, at most `max`; waits up to `timeout` for the first. Empty: none came.
+  virtual std::vector<message::MessagePtr> next(std::uint64_t after, std::size_t max,
+                                                std::chrono::milliseconds timeout) = 0;
+  // Wakes next() early.
+  virtual void wake() = 0;
+  // What was routed before the last stop.
+  virtual Progress progress() = 0;
+  // Puts routed messages on their lists and remembers the progress, both in one write. Waits while the writer is
+  // behind.
+  virtual void put(std::vector<Routed> routed, Progress progress) = 0;
+
+  // -- small facts kept beside the lists, written along without sync (the device's last DriverCfg) --
+  virtual std::optional<std::string> fact(const std::string& key) = 0;
+  virtual void put_fact(std::string key, std::string value) = 0;
+
+  // -- delivery --
+  virtual void subscribe(Subscriber* subscriber) = 0;  // before routing starts; null to end
+  // Entries after `place`, in order, at most `max`. Blocks on the disk. Entries whose message is gone from a damaged
+  // log are dropped and counted.
+  virtual std::vector<Pending> read(std::uint64_t connection, std::uint64_t place, std::size_t max) = 0;
+  // Takes entries off the list; `low`: every entry below it is settled. Never blocks.
+  virtual void settle(std::uint64_t connection, std::vector<Settled> entries, std::uint64_t low) = 0;
+  // Empties the list; gives the number dropped. Blocks on the disk.
+  virtual std::uint64_t purge(std::uint64_t connection) = 0;
+  virtual ListState state(std::uint64_t connection) = 0;
+  virtual std::vector<std::uint64_t> lists() = 0;  // connections that have entries
+
+  // True when appends are refused for lack of room.
+  [[nodiscard]] virtual bool full() const = 0;
+  // Writes what waits, stops the threads. Later appends are refused.
+  virtual void close() = 0;
+};
+
+struct Options {
+  std::string directory;
+  std::uint64_t max_bytes = 10ull << 30;        // of the log: over it appends are refused
+  std::uint64_t min_free_bytes = 256ull << 20;  // of the file system: below it appends are refused
+  std::uint64_t keep_bytes = 1ull << 30;        // of routed and settled messages kept for replay
+  std::uint64_t list_max_count = 5'000'000;     // of one connection's list: over it the oldest are dropped, counted
+  std::uint64_t list_max_bytes = 4ull << 30;
+  std::chrono::hours list_max_age{24 * 7};
+  std::size_t append_max_count = 20'000;  // waiting for the next sync
+  std::size_t append_max_bytes = 64u << 20;
+  std::chrono::milliseconds maintenance{2000};  // how often bounds are looked at and the log is trimmed
+  std::size_t repeats_max = 4'000'000;          // reports remembered to recognise repetitions
+};
+
+// Opens (or makes) the embedded queue, RocksDB below `directory`. Errors: bad_config with the reason.
+Result<std::unique_ptr<Queue>> open_rocks(Options options, Clock& clock, Metrics& metrics);
 
 }  // namespace sluice::queue

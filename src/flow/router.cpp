@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "flow/router.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <set>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/codec.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "flow/devices.h"
+#include "flow/index.h"
+#include "queue/queue.h"
+
+namespace sluice::flow {
+namespace {
+
+constexpr std::string_view kAuto = "actility:auto:1";
+// Messages taken from the log and not yet put on their lists. Far more than the engine holds back for slow drivers
+// (driver::EngineOptions), so that these never fill it.
+constexpr std::size_t kWindow = 8192;
+constexpr std::size_t kTake = 512;
+
+// A message on its way through the router.
+struct Work {
+  message::MessagePtr message;
+  std::vector<queue::Routed::Target> targets;
+  std::vector<std::size_t> target_driver;  // index into `decoded` + 1 for each target; 0: not decoded
+  std::vector<message::DecodedPtr> decoded;
+  unsigned waiting = 0;  // drivers that have not answered
+};
+
+struct Completion {
+  std::uint64_t seq;
+  std::size_t driver;
+  std::string driver_id;
+  driver::Outcome outcome;
+};
+
+// What the engine's callbacks may touch; they can come after the router has gone.
+struct Inbox {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<Completion> completions;
+  queue::Queue* queue = nullptr;
+};
+
+// The scalar of that name in the body as a JSON number where it is one (17 and "17" alike); empty where it is missing.
+std::string_view number_member(std::string_view body, std::string_view quoted_name) {
+  auto at = body.find(quoted_name);
+  if (at == std::string_view::npos) return {};
+  auto rest = body.substr(at + quoted_name.size());
+  if (!rest.starts_with(':')) return {};
+  rest.remove_prefix(1);
+  if (rest.starts_with('"')) rest.remove_prefix(1);
+  auto end = rest.find_first_not_of("+-.0123456789eE");
+  auto token = rest.substr(0, end);
+  if (token.empty() || token.front() == '+' || token.front() == '.') return {};
+  return token;
+}
+
+void append_module(std::string& out, std::string_view name, const std::optional<message::ModuleRef>& module) {
+  if (!module) return;
+  out += out.size() > 1 ? "," : "";
+  json::append_quoted(out, name);
+  out += ":{\"producerId\":";
+  json::append_quoted(out, module->producer);
+  out += ",\"moduleId\":";
+  json::append_quoted(out, module->module);
+  out += ",\"version\":";
+  json::append_quoted(out, module->version);
+  out += '}';
+}
+
+// `thing` of a driver's input (spec drivers.md 5).
+std::string thing_json(const message::Message& message) {
+  std::string out = "{";
+  append_module(out, "model", message.model);
+  append_module(out, "application", message.application);
+  out += out.size() > 1 ? ",\"tags\":[" : "\"tags\":[";
+  std::string setup;
+  for (std::size_t i = 0; i < message.device_tags.size(); ++i) {
+    const auto& tag = message.device_tags[i];
+    if (i) out += ',';
+    json::append_quoted(out, tag);
+    auto equals = tag.find('=');
+    if (equals == std::string::npos || equals == 0) continue;
+    if (!setup.empty()) setup += ',';
+    json::append_quoted(setup, std::string_view(tag).substr(0, equals));
+    setup += ':';
+    json::append_quoted(setup, std::string_view(tag).substr(equals + 1));
+  }
+  out += "],\"setup\":{" + setup + "}}";
+  return out;
+}
+
+driver::Input input_of(const message::Message& message) {
+  driver::Input input;
+  input.payload_hex = message.payload_hex;
+  input.fport = message.fport;
+  input.time = message.time ? message.time : std::optional(message.arrived);
+  input.dev_eui = message.dev_eui;
+  if (message.model || message.application || !message.device_tags.empty()) input.thing = thing_json(message);
+  std::pair<std::string_view, std::string_view> echoed[] = {
+      {"\"ADRbit\"", {}}, {"\"Frequency\"", {}}, {"\"FCntUp\"", {}}};
+  for (auto& [name, value] : echoed) {
+    value = number_member(message.body, name);
+    if (value.empty()) continue;
+    if (!input.extra.empty()) input.extra += ',';
+    input.extra += name;
+    input.extra += ':';
+    input.extra += value;
+  }
+  return input;
+}
+
+bool decodable(const message::Message& message) {
+  return message.type == message::MessageType::uplink && !message.join && !message.encrypted &&
+         !message.payload_hex.empty();
+}
+
+}  // namespace
+
+struct Router::Impl {
+  queue::Queue& queue;
+  store::Store& store;
+  driver::Catalogue& catalogue;
+  driver::Engine& engine;
+  store::Events& events;
+  Clock& clock;
+  Devices devices;
+
+  std::shared_ptr<Inbox> inbox = std::make_shared<Inbox>();
+  mutable std::mutex index_mutex;
+  std::shared_ptr<const FlowIndex> index = FlowIndex::build({});
+  std::thread thread;
+  std::atomic<bool> stopping{false};
+
+  // Of the router's thread alone.
+  std::uint64_t taken = 0;                                            // seq of the newest message taken from the log
+  std::set<std::uint64_t> beyond;                                     // finished ones above the watermark
+  std::unordered_set<std::uint64_t> finished_before;                  // by the last run
+  std::map<std::uint64_t, std::unique_ptr<Work>> working;             // taken and not finished, by seq
+  std::unordered_map<std::string, std::deque<std::uint64_t>> chains;  // per device, in order
+  std::vector<queue::Routed> routed;
+  bool progressed = false;
+
+  std::shared_ptr<Metrics::Value> routed_total, unmatched_total, decoded_total, failed_total, in_flight;
+
+  Impl(queue::Queue& queue_, store::Store& store_, driver::Catalogue& catalogue_, driver::Engine& engine_,
+       store::Events& events_, Clock& clock_, Metrics& metrics)
+      : queue(queue_),
+        store(store_),
+        catalogue(catalogue_),
+        engine(engine_),
+        events(events_),
+        clock(clock_),
+        devices(queue_) {
+    inbox->queue = &queue;
+    routed_total = metrics.counter("sluice_flow_routed_total", "Messages routed.");
+    unmatched_total = metrics.counter("sluice_flow_unmatched_total", "Messages that matched no flow.");
+    decoded_total = metrics.counter("sluice_flow_decoded_total", "Payloads decoded.");
+    failed_total = metrics.counter("sluice_flow_decode_failed_total", "Payloads whose driver failed.");
+    in_flight = metrics.gauge("sluice_flow_in_flight", "Messages being routed.");
+  }
+
+  std::shared_ptr<const FlowIndex> flows() const {
+    std::lock_guard lock(index_mutex);
+    return index;
+  }
+
+  void run() {
+    auto stop_by = std::chrono::steady_clock::time_point::max();
+    for (;;) {
+      if (stopping && stop_by == std::chrono::steady_clock::time_point::max()) {
+        stop_by = clock.steady() + std::chrono::seconds(5);
+      }
+      if (stopping && (working.empty() || clock.steady() >= stop_by)) break;
+      take_completions();
+      if (!stopping && working.size() < kWindow) {
+        auto messages = queue.next(taken, std::min(kTake, kWindow - working.size()), std::chrono::milliseconds(500));
+        take(std::move(messages));
+      } else {
+        std::unique_lock lock(inbox->mutex);
+        inbox->changed.wait_for(lock, std::chrono::milliseconds(100), [this] { return !inbox->completions.empty(); });
+      }
+      flush();
+    }
+    flush();
+  }
+
+  void take(std::vector<message::MessagePtr> messages) {
+    auto now_flows = flows();
+    std::vector<driver::Job> jobs;
+    for (auto& message : messages) {
+      taken = message->seq;
+      progressed = true;
+      if (!finished_before.empty() && finished_before.erase(message->seq)) {
+        beyond.insert(message->seq);
+        continue;
+      }
+      auto seq = message->seq;
+      auto work = route(*now_flows, std::move(message), jobs);
+      const auto& device = work->message->dev_eui;
+      bool chained = false;
+      if (!device.empty()) {
+        auto key = work->message->account + "/" + device;
+        auto chain = chains.find(key);
+        if (chain != chains.end()) {
+          chain->second.push_back(seq);
+          chained = true;
+        } else if (work->waiting > 0) {
+          chains[key].push_back(seq);
+        }
+      }
+      bool ready = work->waiting == 0 && !chained;
+      auto placed = working.emplace(seq, std::move(work)).first;
+      if (ready) finish(placed);
+    }
+    if (!jobs.empty()) engine.submit(std::move(jobs));
+  }
+
+  std::unique_ptr<Work> route(const FlowIndex& now_flows, message::MessagePtr message, std::vector<driver::Job>& jobs) {
+    auto work = std::make_unique<Work>();
+    work->message = std::move(message);
+    const auto& m = *work->message;
+    Thing thing;
+    thing.dev_eui = m.dev_eui;
+    thing.base_station = m.type == message::MessageType::base_station_alarm;
+    if (!m.dev_eui.empty()) {
+      auto facts = devices.learn(m);
+      if (now_flows.has_thing_matchers(m.account)) {
+        for (const auto& tag : facts.tags)
+          thing.tags.push_back(fold(tag));
+        thing.model = facts.model;
+        thing.application = facts.application;
+      }
+    }
+    auto rules = now_flows.match(m.account, thing);
+    std::vector<driver::DriverCodePtr> drivers;
+    for (const auto* rule : rules) {
+      std::size_t driver = 0;
+      bool asked = false;
+      for (const auto& target : rule->targets) {
+        bool there = std::any_of(work->targets.begin(), work->targets.end(),
+                                 [&](const auto& other) { return other.connection == target.connection; });
+        if (there) continue;  // the first flow by id decides for a connection
+        if (!asked) {
+          driver = driver_slot(*rule, m, drivers);
+          asked = true;
+        }
+        work->targets.push_back({target.connection, nullptr, target.validity_ms});
+        work->target_driver.push_back(driver);
+      }
+    }
+    if (work->targets.empty()) note_unmatched(m, rules.empty());
+    work->decoded.resize(drivers.size());
+    work->waiting = static_cast<unsigned>(drivers.size());
+    for (std::size_t i = 0; i < drivers.size(); ++i)
+      jobs.push_back(make_job(m, drivers[i], i));
+    return work;
+  }
+
+  // The place of the flow's driver among those that decode this message, plus one; 0 where none does.
+  std::size_t driver_slot(const FlowRule& rule, const message::Message& m,
+                          std::vector<driver::DriverCodePtr>& drivers) {
+    if (rule.driver_id.empty() || !decodable(m)) return 0;
+    driver::DriverCodePtr code;
+    if (rule.driver_id == kAuto) {
+      if (m.has_driver_cfg) code = catalogue.choose(m.account, m.application, m.model);
+    } else {
+      code = catalogue.find(m.account, rule.driver_id);
+      if (!code) {
+        events.add(m.account, "warn", "driver-2003",
+                   "Flow " + rule.id + " names a driver that does not exist: " + rule.driver_id +
+                       "; its messages pass undecoded",
+                   {{"driverId", rule.driver_id}, {"flowId", rule.id}});
+      }
+    }
+    if (!code) return 0;
+    for (std::size_t i = 0; i < drivers.size(); ++i) {
+      if (drivers[i] == code) return i + 1;
+    }
+    drivers.push_back(std::move(code));
+    return drivers.size();
+  }
+
+  driver::Job make_job(const message::Message& m, const driver::DriverCodePtr& code, std::size_t slot) {
+    driver::Job job;
+    job.code = code;
+    job.input = input_of(m);
+    job.done = [inbox = inbox, seq = m.seq, slot, id = code->id](driver::Outcome outcome) {
+      bool first = false;
+      {
+        std::lock_guard lock(inbox->mutex);
+        first = inbox->completions.empty();
+        inbox->completions.push_back({seq, slot, id, std::move(outcome)});
+        if (first && inbox->queue) inbox->queue->wake();
+      }
+      if (first) inbox->changed.notify_one();
+    };
+    return job;
+  }
+
+  void note_unmatched(const message::Message& m, bool no_flow) {
+    unmatched_total->add();
+    events.add(m.account, "warn", "flow-4001",
+               no_flow ? "Message matched no flow" : "Message matched a flow that has no connections",
+               {{"DevEUI", m.dev_eui}});
+  }
+
+  void take_completions() {
+    std::vector<Completion> completions;
+    {
+      std::lock_guard lock(inbox->mutex);
+      completions.swap(inbox->completions);
+    }
+    for (auto& completion : completions) {
+      auto found = working.find(completion.seq);
+      if (found == working.end()) continue;
+      auto& work = *found->second;
+      work.decoded[completion.driver] = keep(*work.message, completion);
+      if (--work.waiting == 0) advance_chain(found);
+    }
+  }
+
+  message::DecodedPtr keep(const message::Message& m, Completion& completion) {
+    auto decoded = std::make_shared<message::Decoded>();
+    decoded->driver_id = completion.driver_id;
+    auto& outcome = completion.outcome;
+    if (outcome.ok) {
+      decoded_total->add();
+      decoded->payload = std::move(outcome.data);
+      decoded->points = std::move(outcome.points);
+      return decoded;
+    }
+    failed_total->add();
+    bool limit = outcome.code == "com-5004";
+    events.add(m.account, "error", limit ? "driver-2002" : "driver-2001",
+               (limit ? "Driver over its time or memory: " : "Driver failed on a message: ") + outcome.message,
+               {{"driverId", completion.driver_id}, {"DevEUI", m.dev_eui}, {"cause", outcome.message}});
+    decoded->error_code = std::move(outcome.code);
+    decoded->error_message = std::move(outcome.message);
+    return decoded;
+  }
+
+  using Place = std::map<std::uint64_t, std::unique_ptr<Work>>::iterator;
+
+  // A message has all it waited for: it goes on if it is its device's oldest, and those behind it that are ready too.
+  void advance_chain(Place place) {
+    const auto& m = *place->second->message;
+    if (m.dev_eui.empty()) return finish(place);
+    auto chain = chains.find(m.account + "/" + m.dev_eui);
+    if (chain == chains.end() || chain->second.front() != place->first) return;
+    while (!chain->second.empty()) {
+      auto head = working.find(chain->second.front());
+      if (head->second->waiting > 0) return;
+      chain->second.pop_front();
+      finish(head);
+    }
+    chains.erase(chain);
+  }
+
+  void finish(Place place) {
+    auto& work = *place->second;
+    for (std::size_t i = 0; i < work.targets.size(); ++i) {
+      if (work.target_driver[i] > 0) work.targets[i].decoded = work.decoded[work.target_driver[i] - 1];
+    }
+    if (!work.targets.empty()) routed.push_back({work.message, std::move(work.targets)});
+    routed_total->add();
+    beyond.insert(place->first);
+    working.erase(place);
+    progressed = true;
+  }
+
+  void flush() {
+    in_flight->set(static_cast<std::int64_t>(working.size()));
+    if (!progressed) return;
+    progressed = false;
+    queue::Progress progress;
+    progress.watermark = working.empty() ? taken : working.begin()->first - 1;
+    beyond.erase(beyond.begin(), beyond.upper_bound(progress.watermark));
+    progress.beyond.assign(beyond.begin(), beyond.end());
+    queue.put(std::move(routed), std::move(progress));
+    routed.clear();
+  }
+};
+
+Router::Router(queue::Queue& queue, store::Store& store, driver::Catalogue& catalogue, driver::Engine& engine,
+               store::Events& events, Clock& clock, Metrics& metrics)
+    : impl_(std::make_unique<Impl>(queue, store, catalogue, engine, events, clock, metrics)) {}
+
+Router::~Router() {
+  stop();
+}
+
+Result<void> Router::reload() {
+  auto flows = impl_->store.flows("");
+  if (!flows) return flows.error().wrap("reading the flows");
+  auto built = FlowIndex::build(*flows);
+  std::lock_guard lock(impl_->index_mutex);
+  impl_->index = std::move(built);
+  return {};
+}
+
+Result<void> Router::start() {
+  if (auto loaded = reload(); !loaded) return loaded;
+  auto progress = impl_->queue.progress();
+  impl_->taken = progress.watermark;
+  impl_->finished_before.insert(progress.beyond.begin(), progress.beyond.end());
+  impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
+  return {};
+}
+
+void Router::stop() {
+  if (!impl_->thread.joinable()) return;
+  impl_->stopping = true;
+  impl_->queue.wake();
+  impl_->thread.join();
+  std::lock_guard lock(impl_->inbox->mutex);
+  impl_->inbox->queue = nullptr;
+}
+
+std::optional<Router::Device> Router::device(const std::string& account, const std::string& dev_eui) const {
+  auto facts = impl_->devices.find(account, dev_eui);
+  if (!facts) return std::nullopt;
+  return Device{facts->binder, facts->application, facts->model};
+}
+
+std::string Router::driver_for(const std::string& account, const std::string& dev_eui,
+                               const std::string& connection_id) const {
+  Thing thing;
+  thing.dev_eui = dev_eui;
+  auto facts = impl_->devices.find(account, dev_eui);
+  if (facts) {
+    for (const auto& tag : facts->tags)
+      thing.tags.push_back(fold(tag));
+    thing.model = facts->model;
+    thing.application = facts->application;
+  }
+  auto flows = impl_->flows();
+  for (const auto* rule : flows->match(account, thing)) {
+    for (const auto& target : rule->targets) {
+      if (std::to_string(target.connection) == connection_id) return rule->driver_id;
+    }
+  }
+  return {};
+}
+
+}  // namespace sluice::flow

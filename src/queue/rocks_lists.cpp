@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "queue/rocks_lists.h"
+
+#include <rocksdb/write_batch.h>
+
+#include "base/log.h"
+
+namespace sluice::queue {
+namespace {
+
+// Routed messages waiting for the writer; over it put() waits.
+constexpr std::size_t kMaxWaiting = 16'384;
+// How far apart in seq entries of one list may stand out of order: the router's window, with room to spare.
+constexpr std::uint64_t kDisorder = 32'768;
+
+std::string fact_key(const std::string& key) {
+  return "F" + key;
+}
+
+std::uint64_t entry_bytes(const message::Message& message, const message::Decoded* decoded) {
+  return message.body.size() + (decoded ? decoded->payload.size() + decoded->points.size() : 0) + 64;
+}
+
+}  // namespace
+
+RocksLists::RocksLists(const Options& options, RocksLog& log, Clock& clock, Metrics& metrics)
+    : options_(options), log_(log), clock_(clock) {
+  dropped_ =
+      metrics.counter("sluice_queue_dropped_total", "Pending messages dropped because a list was over its bounds.");
+  gone_ = metrics.counter("sluice_queue_gone_total", "Pending entries whose message was missing from the log.");
+}
+
+Result<std::unique_ptr<RocksLists>> RocksLists::open(const Options& options, RocksLog& log, Clock& clock,
+                                                     Metrics& metrics) {
+  std::unique_ptr<RocksLists> lists(new RocksLists(options, log, clock, metrics));
+  rocksdb::DB* db = nullptr;
+  auto status = rocksdb::DB::Open(rocks_options(16u << 20), options.directory + "/lists", &db);
+  if (!status.ok()) {
+    auto error = rocks_error(status, "opening the queue's lists in " + options.directory + "/lists");
+    error.kind = ErrorKind::bad_config;
+    return error;
+  }
+  lists->db_.reset(db);
+  auto loaded = lists->load();
+  if (!loaded) return loaded.error();
+  return lists;
+}
+
+Result<void> RocksLists::load() {
+  std::string value;
+  auto status = db_->Get({}, "C", &value);
+  if (status.ok()) {
+    auto cursor = decode_cursor(value);
+    if (cursor)
+      cursor_ = std::move(*cursor);
+    else
+      log::error("the queue's progress is damaged: routing starts again from the oldest message");
+  } else if (!status.IsNotFound()) {
+    return rocks_error(status, "reading the queue's progress");
+  }
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+  for (it->Seek("L"); it->Valid() && it->key().starts_with("L"); it->Next()) {
+    lists_[read_u64(it->key().ToStringView().substr(1))].low = read_u64(it->value().ToStringView());
+  }
+  // Counts what is pending: some 3 million entries a second.
+  std::uint64_t connection = 0;
+  it->Seek("P");
+  while (it->Valid() && it->key().starts_with("P")) {
+    auto key = it->key().ToStringView();
+    auto here = read_u64(key.substr(1));
+    auto& list = lists_[here];
+    if (here != connection) {
+      connection = here;
+      if (read_u64(key.substr(9)) < list.low) {  // jump over what was settled before, if it is still there
+        it->Seek(entry_key(here, list.low));
+        continue;
+      }
+    }
+    auto entry = decode_entry(it->value().ToStringView(), false);
+    ++list.count;
+    if (entry) list.bytes += entry->bytes;
+    cursor_.next_place = std::max(cursor_.next_place, read_u64(key.substr(9)) + 1);
+    it->Next();
+  }
+  if (!it->status().ok()) return rocks_error(it->status(), "reading the pending lists");
+  return {};
+}
+
+RocksLists::~RocksLists() {
+  close();
+}
+
+void RocksLists::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void RocksLists::close() {
+  {
+    std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  changed_.notify_all();
+  drained_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+Progress RocksLists::progress() {
+  std::lock_guard lock(lists_mutex_);
+  return cursor_.progress;
+}
+
+void RocksLists::put(std::vector<Routed> routed, Progress progress) {
+  {
+    std::unique_lock lock(mutex_);
+    drained_.wait(lock, [this] { return closing_ || work_.routed.size() < kMaxWaiting; });
+    if (closing_) return;  // routed again from the log at the next start
+    std::move(routed.begin(), routed.end(), std::back_inserter(work_.routed));
+    work_.progress = std::move(progress);
+  }
+  changed_.notify_one();
+}
+
+void RocksLists::put_fact(std::string key, std::string value) {
+  {
+    std::lock_guard lock(mutex_);
+    work_.facts.emplace_back(fact_key(key), std::move(value));
+  }
+  changed_.notify_one();
+}
+
+std::optional<std::string> RocksLists::fact(const std::string& key) {
+  std::string value;
+  if (!db_->Get({}, fact_key(key), &value).ok()) return std::nullopt;
+  return value;
+}
+
+void RocksLists::settle(std::uint64_t connection, std::vector<Settled> entries, std::uint64_t low) {
+  {
+    std::lock_guard lock(mutex_);
+    work_.settlements.push_back({connection, low, std::move(entries)});
+  }
+  changed_.notify_one();
+}
+
+void RocksLists::subscribe(Subscriber* subscriber) {
+  std::lock_guard lock(subscriber_mutex_);
+  subscriber_ = subscriber;
+}
+
+void RocksLists::run() {
+  for (;;) {
+    Work work;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return closing_ || !work_.empty(); });
+      if (work_.empty()) return;
+      std::swap(work, work_);
+    }
+    drained_.notify_all();
+    write(work);
+  }
+}
+
+// Writes until it succeeds: what is waiting stays bounded because put() waits. Gives up only when closing.
+bool RocksLists::write_batch(rocksdb::WriteBatch& batch) {
+  for (;;) {
+    auto status = db_->Write({}, &batch);
+    if (status.ok()) return true;
+    log::error("the queue cannot write its lists and tries again: {}", status.ToString());
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, std::chrono::seconds(1), [this] { return closing_; })) return false;
+    lock.unlock();
+    db_->Resume().PermitUncheckedError();
+  }
+}
+
+void RocksLists::write(Work& work) {
+  std::lock_guard writing(write_mutex_);
+  rocksdb::WriteBatch batch;
+  std::map<std::uint64_t, std::vector<Pending>> fresh;
+  Cursor cursor;
+  {
+    std::lock_guard lock(lists_mutex_);
+    cursor.next_place = cursor_.next_place;
+    cursor.progress = work.progress ? std::move(*work.progress) : cursor_.progress;
+  }
+  for (auto& routed : work.routed) {
+    for (auto& target : routed.targets) {
+      Pending pending;
+      pending.place = cursor.next_place++;
+      pending.message = routed.message;
+      pending.decoded = std::move(target.decoded);
+      pending.validity_ms = target.validity_ms;
+      pending.bytes = entry_bytes(*routed.message, pending.decoded.get());
+      batch.Put(entry_key(target.connection, pending.place),
+                encode_entry({routed.message->seq, routed.message->arrived, pending.bytes, pending.validity_ms,
+                              pending.decoded}));
+      fresh[target.connection].push_back(std::move(pending));
+    }
+  }
+  {
+    std::lock_guard lock(lists_mutex_);
+    for (auto& settlement : work.settlements) {
+      auto& list = lists_[settlement.connection];
+      for (const auto& entry : settlement.entries) {
+        if (entry.place < list.low) continue;  // dropped over the bounds in the meantime
+        batch.SingleDelete(entry_key(settlement.connection, entry.place));
+        list.count -= std::min<std::uint64_t>(list.count, 1);
+        list.bytes -= std::min(list.bytes, entry.bytes);
+      }
+      if (settlement.low > list.low) {
+        list.low = settlement.low;
+        batch.Put(list_key('L', settlement.connection), key_u64(list.low));
+      }
+    }
+  }
+  for (auto& [key, value] : work.facts)
+    batch.Put(key, value);
+  if (work.progress) batch.Put("C", encode_cursor(cursor));
+  if (!write_batch(batch)) return;
+  {
+    std::lock_guard lock(lists_mutex_);
+    cursor_ = std::move(cursor);
+    for (const auto& [connection, entries] : fresh) {
+      auto& list = lists_[connection];
+      list.count += entries.size();
+      for (const auto& entry : entries)
+        list.bytes += entry.bytes;
+    }
+  }
+  std::lock_guard lock(subscriber_mutex_);
+  if (!subscriber_) return;
+  for (auto& [connection, entries] : fresh)
+    subscriber_->on_pending(connection, std::move(entries));
+}
+
+std::vector<Pending> RocksLists::read(std::uint64_t connection, std::uint64_t place, std::size_t max) {
+  std::uint64_t from = place + 1;
+  {
+    std::lock_guard lock(lists_mutex_);
+    auto found = lists_.find(connection);
+    if (found == lists_.end()) return {};
+    from = std::max(from, found->second.low);
+  }
+  std::vector<Pending> out;
+  std::vector<Settled> gone;
+  auto end = entry_key(connection + 1, 0);
+  rocksdb::Slice upper(end);
+  rocksdb::ReadOptions options;
+  options.iterate_upper_bound = &upper;
+  options.fill_cache = false;
+  std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+  for (it->Seek(entry_key(connection, from)); it->Valid() && out.size() < max; it->Next()) {
+    auto here = read_u64(it->key().ToStringView().substr(9));
+    auto entry = decode_entry(it->value().ToStringView());
+    auto message = entry ? log_.get(entry->seq) : nullptr;
+    if (!message) {
+      gone.push_back({here, entry ? entry->bytes : 0});
+      continue;
+    }
+    out.push_back({here, std::move(message), std::move(entry->decoded), entry->validity_ms, entry->bytes});
+  }
+  if (!gone.empty()) {
+    gone_->add(static_cast<std::int64_t>(gone.size()));
+    log::error("{} pending messages of connection {} are missing from the log and were taken off its list", gone.size(),
+               connection);
+    settle(connection, std::move(gone), 0);
+  }
+  return out;
+}
+
+std::uint64_t RocksLists::purge(std::uint64_t connection) {
+  std::lock_guard writing(write_mutex_);
+  List list;
+  std::uint64_t end = 0;
+  {
+    std::lock_guard lock(lists_mutex_);
+    auto found = lists_.find(connection);
+    if (found == lists_.end()) return 0;
+    list = found->second;
+    end = cursor_.next_place;
+  }
+  rocksdb::WriteBatch batch;
+  batch.DeleteRange(entry_key(connection, 0), entry_key(connection, end));
+  batch.Put(list_key('L', connection), key_u64(end));
+  if (!write_batch(batch)) return 0;
+  std::lock_guard lock(lists_mutex_);
+  lists_[connection] = List{0, 0, end};
+  return list.count;
+}
+
+ListState RocksLists::state(std::uint64_t connection) {
+  ListState state;
+  {
+    std::lock_guard lock(lists_mutex_);
+    auto found = lists_.find(connection);
+    if (found == lists_.end()) return state;
+    state.count = found->second.count;
+    state.bytes = found->second.bytes;
+    if (state.count == 0) return state;
+  }
+  auto first = read(connection, 0, 1);
+  if (!first.empty()) state.oldest = first.front().message->arrived;
+  return state;
+}
+
+std::vector<std::uint64_t> RocksLists::lists() {
+  std::lock_guard lock(lists_mutex_);
+  std::vector<std::uint64_t> out;
+  for (const auto& [connection, list] : lists_) {
+    if (list.count > 0) out.push_back(connection);
+  }
+  return out;
+}
+
+std::uint64_t RocksLists::needed() {
+  std::map<std::uint64_t, List> lists;
+  std::uint64_t needed = 0;
+  {
+    std::lock_guard lock(lists_mutex_);
+    lists = lists_;
+    needed = cursor_.progress.watermark + 1;
+  }
+  for (const auto& [connection, list] : lists) {
+    if (list.count == 0) continue;
+    auto end = entry_key(connection + 1, 0);
+    rocksdb::Slice upper(end);
+    rocksdb::ReadOptions options;
+    options.iterate_upper_bound = &upper;
+    std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+    it->Seek(entry_key(connection, list.low));
+    if (!it->Valid()) continue;
+    auto entry = decode_entry(it->value().ToStringView(), false);
+    auto seq = entry ? entry->seq : 0;
+    needed = std::min(needed, seq > kDisorder ? seq - kDisorder : 0);
+  }
+  return needed;
+}
+
+void RocksLists::enforce_bounds() {
+  std::map<std::uint64_t, List> lists;
+  {
+    std::lock_guard lock(lists_mutex_);
+    lists = lists_;
+  }
+  for (const auto& [connection, list] : lists) {
+    if (list.count > 0) drop_over_bounds(connection, list);
+  }
+}
+
+void RocksLists::drop_over_bounds(std::uint64_t connection, List seen) {
+  auto oldest_allowed =
+      clock_.now() - std::chrono::duration_cast<std::chrono::milliseconds>(options_.list_max_age).count();
+  std::lock_guard writing(write_mutex_);
+  auto end = entry_key(connection + 1, 0);
+  rocksdb::Slice upper(end);
+  rocksdb::ReadOptions options;
+  options.iterate_upper_bound = &upper;
+  options.fill_cache = false;
+  std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+  rocksdb::WriteBatch batch;
+  std::uint64_t count = 0, bytes = 0, last = 0;
+  const char* reason = nullptr;
+  for (it->Seek(entry_key(connection, seen.low)); it->Valid(); it->Next()) {
+    auto entry = decode_entry(it->value().ToStringView(), false);
+    const char* why = nullptr;
+    if (entry && entry->arrived < oldest_allowed)
+      why = "older than the queue keeps messages";
+    else if (seen.count - count > options_.list_max_count)
+      why = "more messages waiting than the queue keeps";
+    else if (seen.bytes - bytes > options_.list_max_bytes)
+      why = "more bytes waiting than the queue keeps";
+    if (!why) break;
+    reason = why;
+    batch.SingleDelete(it->key());
+    last = read_u64(it->key().ToStringView().substr(9));
+    bytes += std::min(seen.bytes - bytes, entry ? entry->bytes : 0);
+    if (++count == seen.count) break;
+  }
+  if (count == 0) return;
+  batch.Put(list_key('L', connection), key_u64(last + 1));
+  if (!write_batch(batch)) return;
+  {
+    std::lock_guard lock(lists_mutex_);
+    auto& list = lists_[connection];
+    list.low = std::max(list.low, last + 1);
+    list.count -= std::min(list.count, count);
+    list.bytes -= std::min(list.bytes, bytes);
+  }
+  dropped_->add(static_cast<std::int64_t>(count));
+  std::lock_guard lock(subscriber_mutex_);
+  if (subscriber_) subscriber_->on_dropped(connection, last, count, reason);
+}
+
+}  // namespace sluice::queue

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <rocksdb/db.h>
+#include <thread>
+
+#include "queue/layout.h"
+#include "queue/queue.h"
+#include "queue/rocks_log.h"
+
+namespace sluice::queue {
+
+// The pending lists of the embedded queue. One thread writes all there is to write in one batch, without sync: what is
+// lost with a power cut is done again from the log (invariant 3 of queue.h).
+class RocksLists {
+ public:
+  static Result<std::unique_ptr<RocksLists>> open(const Options& options, RocksLog& log, Clock& clock,
+                                                  Metrics& metrics);
+  ~RocksLists();
+
+  Progress progress();
+  void put(std::vector<Routed> routed, Progress progress);
+  std::optional<std::string> fact(const std::string& key);
+  void put_fact(std::string key, std::string value);
+  void subscribe(Subscriber* subscriber);
+  std::vector<Pending> read(std::uint64_t connection, std::uint64_t place, std::size_t max);
+  void settle(std::uint64_t connection, std::vector<Settled> entries, std::uint64_t low);
+  std::uint64_t purge(std::uint64_t connection);
+  ListState state(std::uint64_t connection);
+  std::vector<std::uint64_t> lists();
+  // The lowest seq that any list or the routing may still need.
+  std::uint64_t needed();
+  // Drops what is over the lists' bounds.
+  void enforce_bounds();
+  void start();
+  void close();
+
+ private:
+  struct List {
+    std::uint64_t count = 0, bytes = 0;
+    std::uint64_t low = 1;  // every entry below it is gone
+  };
+  struct Settlement {
+    std::uint64_t connection, low;
+    std::vector<Settled> entries;
+  };
+  struct Work {
+    std::vector<Routed> routed;
+    std::optional<Progress> progress;
+    std::vector<Settlement> settlements;
+    std::vector<std::pair<std::string, std::string>> facts;
+    [[nodiscard]] bool empty() const { return !progress && settlements.empty() && facts.empty(); }
+  };
+
+  RocksLists(const Options& options, RocksLog& log, Clock& clock, Metrics& metrics);
+  Result<void> load();
+  void run();
+  void write(Work& work);
+  bool write_batch(rocksdb::WriteBatch& batch);
+  void drop_over_bounds(std::uint64_t connection, List bound_seen);
+
+  const Options options_;
+  RocksLog& log_;
+  Clock& clock_;
+  std::unique_ptr<rocksdb::DB> db_;
+
+  std::mutex mutex_;  // of the work that waits
+  std::condition_variable changed_, drained_;
+  Work work_;
+  bool closing_ = false;
+
+  std::mutex write_mutex_;  // one writer at a time: the thread, purge, bounds. Taken before lists_mutex_.
+  std::mutex lists_mutex_;
+  std::map<std::uint64_t, List> lists_;
+  Cursor cursor_;
+  Subscriber* subscriber_ = nullptr;
+  std::mutex subscriber_mutex_;  // held while the subscriber is called, so that subscribe(null) ends all calls
+  std::thread thread_;
+
+  std::shared_ptr<Metrics::Value> dropped_, gone_;
+};
+
+}  // namespace sluice::queue
