@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
 
@@ -22,13 +27,64 @@
 
 namespace sluice::api {
 
-// What the resources work on. All outlive the server.
+// The sliding hour and day of one connection (spec api.md 5.7).
+struct ConnectionCounters {
+  struct Window {
+    std::int64_t active_things = 0;
+    std::int64_t uplinks = 0, uplinks_failed = 0, uplinks_lost = 0;
+    std::int64_t downlinks = 0, downlinks_failed = 0, downlinks_lost = 0;
+  };
+  Window last_hour, last_day;
+};
+
+// What the resources work on. All outlive the server. What leads to a large part of the engine is a function, so that the
+// resources are tested without it; make_context() joins them to the real parts.
 struct Context {
   store::Store& store;
   store::Events& events;
   Clock& clock;
   Metrics& metrics;
-  connector::Registry& registry;
+  const connector::Registry& registry;
+  connection::Manager& connections;
+  queue::Log& log;
+
+  // The tunnel. Called on the I/O threads: fast, never blocking.
+  std::function<std::shared_ptr<const binder::thingpark::Settings>(std::string_view id)> find_binder;
+  std::function<std::variant<message::Message, binder::thingpark::Refusal>(
+      const binder::thingpark::Settings&, const binder::thingpark::Request&, UnixMillis now)>
+      accept;
+
+  // Called after a change in the store. An error is told to the client as 503: the change is stored, but not in force.
+  std::function<Result<void>()> reload_binders, reload_flows, reload_drivers;
+
+  // Drivers.
+  std::function<driver::DriverCodePtr(const std::string& account, const std::string& id)> find_driver;
+  std::function<driver::DriverCodePtr(const std::string& account, const std::optional<message::ModuleRef>& application,
+                                      const std::optional<message::ModuleRef>& model)>
+      choose_driver;
+  std::function<Result<driver::Engine::Inspection>(const std::string& source, std::optional<driver::Signature> declared)>
+      inspect_driver;
+  std::function<void(std::vector<driver::Job>)> run_drivers;
+
+  // Downlinks: as flow::Downlinks::handle.
+  std::function<void(flow::DownlinkSource, std::string body, std::function<void(flow::DownlinkResult)>)> handle_downlink;
+
+  // The counters of GET /connections/{id}/metrics; empty: that route answers 503.
+  std::function<ConnectionCounters(const std::string& connection_id)> counters = {};
+
+  std::string public_url;                     // "http://127.0.0.1:8080": uplinkUrl and downlinkUrl start with it
+  std::function<bool()> ready;                // /readyz
+  std::string data_directory;
+  std::vector<std::string> cors_origins = {};  // "https://console.example.com"; none: no cross-origin calls
+};
+
+// The real parts, as `app` has them.
+struct Parts {
+  store::Store& store;
+  store::Events& events;
+  Clock& clock;
+  Metrics& metrics;
+  const connector::Registry& registry;
   connection::Manager& connections;
   driver::Catalogue& catalogue;
   driver::Engine& engine;
@@ -36,28 +92,33 @@ struct Context {
   queue::Log& log;
   flow::Router& router;
   flow::Downlinks& downlinks;
-  std::string public_url;                 // "http://127.0.0.1:8080": uplinkUrl and downlinkUrl start with it
-  std::function<bool()> ready;            // /readyz
+  std::string public_url;
+  std::function<bool()> ready;
   std::string data_directory;
 };
+Context make_context(const Parts& parts);
 
 // The HTTP server: the tunnel of the binders on the I/O threads, the REST resources on a small pool of worker threads (they
-// block on the store). Bodies over 5 MiB: 413 (the tunnel: 1 MiB). Idle connections end after 60 s.
+// block on the store). Bodies over 5 MiB: 413 (the tunnel: 1 MiB, downlinks 64 KiB). Idle connections end after 60 s.
+// The io_context may be run by several threads.
 class Server {
  public:
   Server(boost::asio::io_context& io, Context context);
-  ~Server();
+  ~Server();  // stops at once; nothing of it is called afterwards
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
   // Listens on "host:port". Errors: bad_config, naming the address and the reason.
   Result<void> start(const std::string& listen);
   // The port bound, for listen addresses with port 0.
   [[nodiscard]] unsigned short port() const;
-  // Takes no new connections, ends those that are idle, waits up to `limit` for requests under way.
+  // Takes no new connections, ends those that are idle, waits up to `limit` for requests under way. Never from a thread that
+  // runs the io_context.
   void stop(std::chrono::milliseconds limit);
 
   struct Impl;
 
  private:
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace sluice::api

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/result.h"
+
+namespace sluice::api {
+
+// A request as the resources see it, free of any HTTP library.
+struct Request {
+  std::string method;                                       // "GET"
+  std::string path;                                         // still percent-encoded, without the query
+  std::string query;                                        // still percent-encoded, without '?'
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
+  std::string body;
+  std::string peer;                                         // address of the client
+
+  [[nodiscard]] std::string_view header(std::string_view lower_case_name) const;
+  // The decoded value of a query parameter (the first of that name); nothing where it is absent or its escapes are broken.
+  [[nodiscard]] std::optional<std::string> parameter(std::string_view name) const;
+};
+
+// The body of an error answer (spec api.md 1.4). The correlation id is added when it is written.
+struct Problem {
+  std::string code, message;
+  boost::json::object data = {};
+  boost::json::object more = {};  // further members at the top, as OAuth's `error`
+};
+
+struct Response;
+
+// An answer that comes later, so that no worker waits for a peer: `start` is called once with where to put the answer; when
+// it has not come within `limit`, `too_late` is sent instead.
+struct Later {
+  std::function<void(std::function<void(Response)>)> start;
+  std::chrono::milliseconds limit{10000};
+  std::function<Response()> too_late;
+};
+
+struct Response {
+  int status = 200;
+  std::string body = {};
+  std::string content_type = "application/json";
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::optional<Problem> problem = {};
+  std::optional<UnixMillis> last_modified = {};
+  std::optional<Later> later = {};
+
+  Response& with(std::string name, std::string value) {
+    headers.emplace_back(std::move(name), std::move(value));
+    return *this;
+  }
+};
+
+// The HTTP status of an error code ("com-4009" gives 409); 500 for a code that is none of the API's.
+int status_of(std::string_view code);
+
+Response answer(const boost::json::value& body, int status = 200);
+Response no_content();
+Response fail(std::string code, std::string message, boost::json::object data = {});
+// By the error's code, else by its kind.
+Response fail(const Error& error);
+// 400 with data.errors (spec api.md 1.4).
+struct FieldFault {
+  std::string path, message;
+};
+Response fail(const std::vector<FieldFault>& faults);
+
+// "Sun, 06 Nov 1994 08:49:37 GMT" and back, to the second.
+std::string http_date(UnixMillis time);
+std::optional<UnixMillis> parse_http_date(std::string_view text);
+
+// The parameters of a query or a form body in order, decoded; nothing where an escape is broken.
+std::optional<std::vector<std::pair<std::string, std::string>>> parse_form(std::string_view text);
+
+}  // namespace sluice::api

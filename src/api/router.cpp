@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/router.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/codec.h"
+#include "base/crypto.h"
+#include "base/log.h"
+
+namespace sluice::api {
+namespace {
+
+constexpr std::size_t kMaxPerPage = 5000;
+
+std::vector<std::string_view> segments(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    if (path.front() == '/') path.remove_prefix(1);
+    auto part = path.substr(0, path.find('/'));
+    parts.push_back(part);
+    path.remove_prefix(part.size());
+  }
+  return parts;
+}
+
+// The decoded parameters where the path fits the template.
+std::optional<std::vector<std::string>> match(std::string_view pattern, const std::vector<std::string_view>& path) {
+  std::vector<std::string> params;
+  auto parts = segments(pattern);
+  if (parts.size() != path.size()) return {};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (!parts[i].empty() && parts[i].front() == '{') {
+      auto decoded = url_decode(path[i]);
+      if (!decoded || decoded->empty()) return {};
+      params.push_back(std::move(*decoded));
+    } else if (parts[i] != path[i]) {
+      return {};
+    }
+  }
+  return params;
+}
+
+std::string allowed_methods(const std::vector<std::string_view>& path) {
+  std::string methods;
+  for (const auto& route : routes()) {
+    if (!match(route.path, path) || methods.find(route.method) != std::string::npos) continue;
+    if (!methods.empty()) methods += ", ";
+    methods += route.method;
+    if (route.method == "GET") methods += ", HEAD";
+  }
+  return methods;
+}
+
+std::string media_type(std::string_view header) { return to_lower(trim(header.substr(0, header.find(';')))); }
+
+bool accepts(std::string_view header, std::string_view produced) {
+  if (trim(header).empty()) return true;
+  while (!header.empty()) {
+    auto part = header.substr(0, header.find(','));
+    header.remove_prefix(std::min(header.size(), part.size() + 1));
+    auto type = media_type(part);
+    auto main = std::string(produced.substr(0, produced.find('/'))) + "/*";
+    if (type == "*/*" || type == "*" || type == main || type == produced) return true;
+    // "application/problem+json", "application/hal+json": the client wants JSON, and JSON is what it gets.
+    if (produced == "application/json" && type.starts_with("application/") && type.ends_with("+json")) return true;
+  }
+  return false;
+}
+
+// 415 or 400, or the parsed body in the call.
+std::optional<Response> read_body(Call& call, const Route& route) {
+  auto type = media_type(call.request.header("content-type"));
+  bool merge_patch = route.method == "PATCH" && type == "application/merge-patch+json";
+  if (!type.empty() && type != "application/json" && !merge_patch) {
+    return fail("com-4015", "the body must be application/json" +
+                                std::string(route.method == "PATCH" ? " or application/merge-patch+json" : ""));
+  }
+  if (trim(call.request.body).empty()) return fail("com-4000", "a JSON body is missing");
+  auto parsed = json::parse(call.request.body);
+  if (!parsed) return fail("com-4000", parsed.error().text);
+  call.body = std::move(*parsed);
+  return {};
+}
+
+std::string correlation_id(const Request& request) {
+  auto given = request.header("x-correlation-id");
+  bool sane = !given.empty() && given.size() <= 128 &&
+              std::all_of(given.begin(), given.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '"'; });
+  return sane ? std::string(given) : to_hex(random_bytes(8));
+}
+
+Response unauthorized() {
+  return fail("com-4001", "the token is missing, wrong or expired").with("WWW-Authenticate", "Bearer");
+}
+
+}  // namespace
+
+const std::vector<Route>& routes() {
+  static const std::vector<Route> all = [] {
+    std::vector<Route> routes;
+    for (auto add : {add_oauth, add_connectors, add_connections, add_flows, add_drivers, add_codec, add_processors,
+                     add_binders, add_events, add_downlinks, add_health, add_openapi}) {
+      add(routes);
+    }
+    return routes;
+  }();
+  return all;
+}
+
+Result<Caller> authenticate(Call& call) {
+  auto header = call.request.header("authorization");
+  std::string token;
+  if (!header.empty()) {
+    if (!equals_ignoring_case(header.substr(0, 7), "bearer ")) {
+      return Error{ErrorKind::permanent, "the Authorization header must be a Bearer token", "com-4001"};
+    }
+    token = trim(header.substr(7));
+  } else {
+    token = call.request.parameter("access_token").value_or("");
+  }
+  auto checked = call.state.auth.check_token(token);
+  if (!checked) return checked.error();
+  return checked->caller;
+}
+
+bool allowed(const Caller& caller, Access access) {
+  switch (access) {
+    case Access::open:
+    case Access::reader: return true;
+    case Access::writer: return caller.role >= store::Role::writer;
+    case Access::controller: return caller.role >= store::Role::controller;
+    case Access::owner: return caller.role >= store::Role::owner;
+  }
+  return false;
+}
+
+Response Api::handle(const Request& request) {
+  Response response;
+  try {
+    response = dispatch(request);
+  } catch (const std::exception& e) {
+    // Foreign libraries and memory: our own code gives errors as values.
+    log::error("{} {}: {}", request.method, request.path, e.what());
+    response = fail("com-5000", "internal error");
+  }
+  if (!response.later) complete(request, response);
+  return response;
+}
+
+Response Api::dispatch(const Request& request) {
+  if (request.method == "OPTIONS") return options(request);
+  auto path = segments(request.path);
+  std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
+  Call call{.context = context_, .state = state_, .request = request};
+  const Route* route = nullptr;
+  for (const auto& candidate : routes()) {
+    if (candidate.method != method) continue;
+    if (auto params = match(candidate.path, path)) {
+      route = &candidate;
+      call.params = std::move(*params);
+      break;
+    }
+  }
+  if (route == nullptr) {
+    auto methods = allowed_methods(path);
+    if (methods.empty()) return fail("com-4004", "there is no " + request.path);
+    return fail("com-4005", request.method + " is not supported here").with("Allow", methods);
+  }
+  if (!accepts(request.header("accept"), route->produces)) {
+    return fail("com-4006", "the answer is " + std::string(route->produces));
+  }
+  if (route->access != Access::open) {
+    auto caller = authenticate(call);
+    if (!caller && caller.error().code != "com-4001") return fail(caller.error());
+    if (!caller) return unauthorized();
+    if (!allowed(*caller, route->access)) return fail("com-4003", "the role of this token does not allow this");
+    call.caller = std::move(*caller);
+  }
+  if (route->body == Body::json) {
+    if (auto refused = read_body(call, *route)) return std::move(*refused);
+  }
+  return route->handler(call);
+}
+
+Response Api::options(const Request& request) const {
+  auto methods = allowed_methods(segments(request.path));
+  if (methods.empty()) return fail("com-4004", "there is no " + request.path);
+  auto response = no_content();
+  response.with("Allow", methods + ", OPTIONS");
+  auto origin = request.header("origin");
+  if (std::find(context_.cors_origins.begin(), context_.cors_origins.end(), origin) != context_.cors_origins.end()) {
+    response.with("Access-Control-Allow-Methods", methods);
+    response.with("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Correlation-Id, If-Unmodified-Since");
+    response.with("Access-Control-Max-Age", "600");
+  }
+  return response;
+}
+
+void Api::complete(const Request& request, Response& response) const {
+  auto id = correlation_id(request);
+  response.with("X-Correlation-Id", id);
+  if (response.problem) {
+    boost::json::object body = std::move(response.problem->more);
+    body["code"] = response.problem->code;
+    body["message"] = response.problem->message;
+    body["correlationId"] = id;
+    if (!response.problem->data.empty()) body["data"] = std::move(response.problem->data);
+    response.body = json::write(body);
+    response.content_type = "application/json";
+    if (response.status >= 500 && response.status != 502 && response.status != 504) {
+      log::warn("{} {} answered {} {}: {} ({})", request.method, request.path, response.status, response.problem->code,
+                response.problem->message, id);
+    }
+  }
+  if (response.last_modified) {
+    response.with("Last-Modified", http_date(*response.last_modified));
+    auto since = parse_http_date(request.header("if-modified-since"));
+    if (response.status == 200 && request.method == "GET" && since && *response.last_modified / 1000 <= *since / 1000) {
+      response.status = 304;
+      response.body.clear();
+    }
+  }
+  if (auto origin = request.header("origin"); !origin.empty()) {
+    if (std::find(context_.cors_origins.begin(), context_.cors_origins.end(), origin) != context_.cors_origins.end()) {
+      response.with("Access-Control-Allow-Origin", std::string(origin)).with("Vary", "Origin");
+      response.with("Access-Control-Expose-Headers",
+                    "Link, Location, X-Total, X-Total-Pages, X-Per-Page, X-Page, X-Next-Page, X-Prev-Page, X-Correlation-Id");
+    }
+  }
+}
+
+Result<Page> read_page(const Call& call, bool limit_too) {
+  Page page;
+  auto read = [&](const char* name, std::size_t most, std::size_t& into) -> Result<void> {
+    auto text = call.request.parameter(name);
+    if (!text) return {};
+    page.given = true;
+    std::size_t number = 0;
+    auto end = std::from_chars(text->data(), text->data() + text->size(), number);
+    if (end.ec != std::errc() || end.ptr != text->data() + text->size() || number < 1 || number > most) {
+      return Error{ErrorKind::permanent, std::string(name) + " must be a number from 1 to " + std::to_string(most), "com-4000"};
+    }
+    into = number;
+    return {};
+  };
+  if (limit_too && !call.request.parameter("perPage")) {
+    page.per_page = 1000;
+    if (!call.request.parameter("limit")) page.per_page = kMaxPerPage;
+    if (auto done = read("limit", kMaxPerPage, page.per_page); !done) return done.error();
+  }
+  if (auto done = read("perPage", kMaxPerPage, page.per_page); !done) return done.error();
+  if (auto done = read("page", 1'000'000'000, page.page); !done) return done.error();
+  return page;
+}
+
+void add_page_headers(const Call& call, const Page& page, std::size_t total, Response& response) {
+  auto pages = std::max<std::size_t>(1, (total + page.per_page - 1) / page.per_page);
+  response.with("X-Total", std::to_string(total))
+      .with("X-Total-Pages", std::to_string(pages))
+      .with("X-Per-Page", std::to_string(page.per_page))
+      .with("X-Page", std::to_string(page.page));
+  std::string others;
+  for (const auto& [name, value] : parse_form(call.request.query).value_or(std::vector<std::pair<std::string, std::string>>())) {
+    // A link may be written to a log or passed on: no token in it.
+    if (name == "page" || name == "perPage" || name == "limit" || name == "access_token") continue;
+    others += url_encode(name) + "=" + url_encode(value) + "&";
+  }
+  std::string links;
+  auto link = [&](std::size_t number, const char* relation) {
+    links += (links.empty() ? "<" : ", <") + call.context.public_url + call.request.path + "?" + others +
+             "page=" + std::to_string(number) + "&perPage=" + std::to_string(page.per_page) + ">; rel=\"" + relation + "\"";
+  };
+  link(1, "first");
+  if (page.page > 1) {
+    link(std::min(page.page - 1, pages), "prev");
+    response.with("X-Prev-Page", std::to_string(std::min(page.page - 1, pages)));
+  }
+  if (page.page < pages) {
+    link(page.page + 1, "next");
+    response.with("X-Next-Page", std::to_string(page.page + 1));
+  }
+  link(pages, "last");
+  response.with("Link", links);
+}
+
+Response answer_list(const Call& call, boost::json::array items, bool always) {
+  auto page = read_page(call);
+  if (!page) return fail(page.error());
+  if (!always && !page->given) return answer(items);
+  boost::json::array part;
+  for (auto i = page->offset(); i < items.size() && part.size() < page->per_page; ++i) part.push_back(std::move(items[i]));
+  auto response = answer(part);
+  add_page_headers(call, *page, items.size(), response);
+  return response;
+}
+
+Response answer_resource(const Call&, boost::json::object resource, UnixMillis updated, int status) {
+  auto response = answer(resource, status);
+  response.last_modified = updated;
+  return response;
+}
+
+std::optional<Response> unmodified_check(const Call& call, UnixMillis updated) {
+  auto since = parse_http_date(call.request.header("if-unmodified-since"));
+  if (!since || updated / 1000 <= *since / 1000) return {};
+  return fail("com-4012", "the resource has changed since " + std::string(call.request.header("if-unmodified-since")));
+}
+
+bool flag(const Call& call, std::string_view name) {
+  auto value = call.request.parameter(name);
+  return value && (*value == "true" || *value == "1");
+}
+
+bool contains_text(std::initializer_list<std::string_view> fields, std::string_view text) {
+  auto wanted = to_lower(text);
+  return std::any_of(fields.begin(), fields.end(),
+                     [&](std::string_view field) { return to_lower(field).find(wanted) != std::string::npos; });
+}
+
+}  // namespace sluice::api

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "api/auth.h"
+#include "api/http.h"
+#include "api/limits.h"
+#include "api/server.h"
+
+namespace sluice::api {
+
+// Who may use a route (spec api.md 3). `open` routes see to it themselves.
+enum class Access : std::uint8_t { open, reader, writer, controller, owner };
+
+// What a route takes: no body, JSON (parsed before the handler is called), or anything (handler's own business).
+enum class Body : std::uint8_t { none, json, any };
+
+// What the routes share from request to request.
+struct State {
+  explicit State(const Context& context) : auth(context.store, context.clock) {}
+  Auth auth;
+  SlidingLimit token_failures{10, std::chrono::minutes(5)};
+  SlidingLimit downlinks{20, std::chrono::seconds(1)};
+  // Held from reading to writing the configuration, so that two requests cannot both pass a check that only one may.
+  std::mutex configuration;
+  // Per account: canonical matcher -> flow id. Guarded by `configuration`; absent: to be made from the store.
+  std::unordered_map<std::string, std::unordered_map<std::string, std::string>> matchers;
+};
+
+// One request at its handler.
+struct Call {
+  const Context& context;
+  State& state;
+  const Request& request;
+  std::vector<std::string> params = {};  // values of the path's {names}, decoded, in order
+  Caller caller = {};
+  boost::json::value body = {};
+};
+
+using Handler = Response (*)(Call&);
+
+struct Route {
+  std::string_view method;
+  std::string_view path;        // "/iot-flow/v1/connections/{id}"
+  Access access = Access::reader;
+  Handler handler = nullptr;
+  Body body = Body::none;
+  std::string_view produces = "application/json";
+};
+
+// All routes; of two that fit a path, the earlier one.
+const std::vector<Route>& routes();
+
+// The routes of one resource, put together by routes().
+void add_oauth(std::vector<Route>& routes);
+void add_connectors(std::vector<Route>& routes);
+void add_connections(std::vector<Route>& routes);
+void add_flows(std::vector<Route>& routes);
+void add_drivers(std::vector<Route>& routes);
+void add_codec(std::vector<Route>& routes);
+void add_processors(std::vector<Route>& routes);
+void add_binders(std::vector<Route>& routes);
+void add_events(std::vector<Route>& routes);
+void add_downlinks(std::vector<Route>& routes);
+void add_health(std::vector<Route>& routes);
+void add_openapi(std::vector<Route>& routes);
+
+// The REST API without a socket: finds the route, checks media types, token and role, calls the handler, completes the answer.
+class Api {
+ public:
+  explicit Api(Context context) : context_(std::move(context)), state_(context_) {}
+  // Reads what must be there before the first request. Errors as of the store.
+  Result<void> open() { return state_.auth.open(); }
+  // Blocks on the store: call on a worker. Thread-safe. An answer with `later` is to be completed by complete() when it comes.
+  Response handle(const Request& request);
+  // Writes the body of an error, and headers that every answer has.
+  void complete(const Request& request, Response& response) const;
+
+  [[nodiscard]] const Context& context() const { return context_; }
+  State& state() { return state_; }
+
+ private:
+  Response dispatch(const Request& request);
+  Response options(const Request& request) const;
+
+  Context context_;
+  State state_;
+};
+
+// The caller of a request that brings a token; errors com-4001.
+Result<Caller> authenticate(Call& call);
+[[nodiscard]] bool allowed(const Caller& caller, Access access);
+
+// Pages (spec api.md 1.5).
+struct Page {
+  std::size_t page = 1, per_page = 5000;
+  bool given = false;
+  [[nodiscard]] std::size_t offset() const { return (page - 1) * per_page; }
+};
+// Errors: com-4000 for values out of range. `limit_too`: the older name of perPage is read as well.
+Result<Page> read_page(const Call& call, bool limit_too = false);
+// Adds X-Total and the like, and Link.
+void add_page_headers(const Call& call, const Page& page, std::size_t total, Response& response);
+// The page of a whole list. Without paging parameters, and where `always` is not set: the whole list without headers.
+Response answer_list(const Call& call, boost::json::array items, bool always);
+
+// Single resources: Last-Modified, and 304 where the client has it already.
+Response answer_resource(const Call& call, boost::json::object resource, UnixMillis updated, int status = 200);
+// 412 where If-Unmodified-Since is older than the last change; nothing where the request may go on.
+std::optional<Response> unmodified_check(const Call& call, UnixMillis updated);
+
+// True for ?name=true and ?name=1.
+bool flag(const Call& call, std::string_view name);
+// Whether `text` is in one of the fields, ignoring ASCII case.
+bool contains_text(std::initializer_list<std::string_view> fields, std::string_view text);
+
+}  // namespace sluice::api
