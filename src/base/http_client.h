@@ -24,6 +24,8 @@ struct HttpRequest {
   std::string ca_pem, certificate_pem, key_pem;
   std::string proxy, proxy_username, proxy_password;  // [scheme://]host[:port]
   std::size_t max_response = 1u << 20;                // bytes of body; over it: permanent
+  // Only resolves, connects and shakes hands (TLS, proxy), sends nothing and closes again: status 0. For checks.
+  bool connect_only = false;
 };
 
 struct HttpResponse {
@@ -33,7 +35,7 @@ struct HttpResponse {
   [[nodiscard]] std::string header(std::string_view lower_case_name) const;
 };
 
-// HTTP/1.1 and 2 over libcurl's multi interface on one thread of its own; connections are kept alive and shared between
+// HTTP/1.1 over libcurl's multi interface on one thread of its own; connections are kept alive and shared between
 // requests to the same place with the same credentials. Follows no redirects. Thread-safe.
 class HttpClient {
  public:
