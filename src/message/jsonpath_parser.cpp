@@ -94,7 +94,6 @@ class Parser {
         step.deep = true;
         if (peek() == '[' ? !bracket(step, depth) : !dotted(step, in_filter)) return nullptr;
       } else if (take('.')) {
-        space();
         if (!dotted(step, in_filter)) return nullptr;
       } else if (peek() == '[') {
         if (!bracket(step, depth)) return nullptr;
@@ -190,7 +189,7 @@ class Parser {
     auto spelled = text_.substr(from, at_ - from);
     std::int64_t n = 0;
     auto [end, error] = std::from_chars(spelled.data(), spelled.data() + spelled.size(), n);
-    bool exact = n <= (std::int64_t{1} << 53) && n >= -(std::int64_t{1} << 53);
+    bool exact = n < (std::int64_t{1} << 53) && n > -(std::int64_t{1} << 53);
     if (error != std::errc{} || end != spelled.data() + spelled.size() || !exact || !scan::is_number(spelled) ||
         spelled == "-0") {
       return fail("expected an integer") != nullptr;
