@@ -229,6 +229,11 @@ struct Router::Impl {
     auto work = std::make_unique<Work>();
     work->message = std::move(message);
     const auto& m = *work->message;
+    if (auto only = message::connection_of_binder(m.binder); !only.empty()) {
+      work->targets.push_back({std::strtoull(only.c_str(), nullptr, 10), nullptr, 0});
+      work->target_driver.push_back(0);
+      return work;
+    }
     Thing thing;
     thing.dev_eui = m.dev_eui;
     thing.base_station = m.type == message::MessageType::base_station_alarm;

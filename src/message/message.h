@@ -85,6 +85,17 @@ struct Message {
 
 using MessagePtr = std::shared_ptr<const Message>;
 
+// Stands in `Message::binder` of a report of our own that is meant for one connection only (a refused downlink's): it
+// is routed there and nowhere else.
+inline std::string binder_of_connection(const std::string& connection_id) {
+  return "connection/" + connection_id;
+}
+// The id of that connection; empty for every other binder.
+inline std::string connection_of_binder(const std::string& binder) {
+  constexpr std::string_view kPrefix = "connection/";
+  return binder.starts_with(kPrefix) ? binder.substr(kPrefix.size()) : std::string();
+}
+
 // Reads a report (any form of spec messages.md 1 to 6) out of JSON text: compacts it, drops "-xmlns", fills in what is
 // read from the body. Takes numbers as numbers or as text alike. Errors are `permanent` and say what is wrong and
 // where: no JSON, invalid UTF-8, no recognisable root and no deviceEUI, a DevEUI that is not 16 hex digits, over 1 MiB,

@@ -117,7 +117,8 @@ class Queue : public Log {
   virtual void settle(std::uint64_t connection, std::vector<Settled> entries, std::uint64_t low) = 0;
   // Empties the list; gives the number dropped. Blocks on the disk.
   virtual std::uint64_t purge(std::uint64_t connection) = 0;
-  virtual ListState state(std::uint64_t connection) = 0;
+  virtual ListState state(std::uint64_t connection) = 0;  // blocks on the disk for `oldest`
+  [[nodiscard]] virtual std::uint64_t count(std::uint64_t connection) = 0;
   virtual std::vector<std::uint64_t> lists() = 0;  // connections that have entries
 
   // True when appends are refused for lack of room.

@@ -42,6 +42,7 @@ class RocksQueue final : public Queue {
   }
   std::uint64_t purge(std::uint64_t connection) override { return lists_->purge(connection); }
   ListState state(std::uint64_t connection) override { return lists_->state(connection); }
+  [[nodiscard]] std::uint64_t count(std::uint64_t connection) override { return lists_->count(connection); }
   std::vector<std::uint64_t> lists() override { return lists_->lists(); }
   [[nodiscard]] bool full() const override { return log_->full(); }
 

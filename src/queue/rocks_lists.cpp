@@ -306,6 +306,12 @@ ListState RocksLists::state(std::uint64_t connection) {
   return state;
 }
 
+std::uint64_t RocksLists::count(std::uint64_t connection) {
+  std::lock_guard lock(lists_mutex_);
+  auto found = lists_.find(connection);
+  return found == lists_.end() ? 0 : found->second.count;
+}
+
 std::vector<std::uint64_t> RocksLists::lists() {
   std::lock_guard lock(lists_mutex_);
   std::vector<std::uint64_t> out;

@@ -31,6 +31,7 @@ class RocksLists {
   void settle(std::uint64_t connection, std::vector<Settled> entries, std::uint64_t low);
   std::uint64_t purge(std::uint64_t connection);
   ListState state(std::uint64_t connection);
+  std::uint64_t count(std::uint64_t connection);
   std::vector<std::uint64_t> lists();
   // The lowest seq that any list or the routing may still need.
   std::uint64_t needed();

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "connection/pump.h"
+
+#include <boost/asio/io_context.hpp>
+#include <filesystem>
+#include <future>
+#include <gtest/gtest.h>
+
+#include "base/crypto.h"
+#include "base/json.h"
+
+namespace sluice::connection {
+namespace {
+
+namespace asio = boost::asio;
+
+// Takes deliveries and holds them until the test gives a verdict.
+class HeldConnector final : public connector::Connector {
+ public:
+  asio::awaitable<Result<void>> open() override { co_return Result<void>(); }
+  void send(connector::Delivery delivery) override {
+    bodies.push_back(delivery.body());
+    held.push_back(std::move(delivery));
+  }
+  asio::awaitable<void> close() override { co_return; }
+  [[nodiscard]] std::size_t max_in_flight() const override { return window; }
+
+  std::size_t window = 100;
+  std::vector<connector::Delivery> held;
+  std::vector<std::string> bodies;
+};
+
+class PumpTest : public testing::Test {
+ protected:
+  PumpTest() {
+    directory_ = std::filesystem::temp_directory_path() / ("sluice-pump-" + random_uuid());
+    queue::Options options;
+    options.directory = directory_ + "/queue";
+    options.maintenance = std::chrono::hours(1);
+    std::filesystem::create_directories(directory_);
+    store_ = std::move(*store::open_sqlite(directory_, SecretBox(random_bytes(32)), system_clock()));
+    events_ = std::make_unique<store::Events>(*store_, system_clock(), metrics_);
+    queue_ = std::move(*queue::open_rocks(options, system_clock(), metrics_));
+    settings_ = std::make_shared<DeliverySettings>();
+    pump_ = std::make_shared<Pump>(
+        Pump::Dependencies{io_.get_executor(), disk_, *queue_, *events_, system_clock(), metrics_}, kConnection, "1");
+    pump_->configure(settings_);
+    subscriber_.pump = pump_.get();
+    queue_->subscribe(&subscriber_);
+  }
+  ~PumpTest() override {
+    queue_->subscribe(nullptr);
+    pump_->close();
+    queue_->close();
+    disk_.join();
+    io_.restart();
+    io_.poll();
+    std::filesystem::remove_all(directory_);
+  }
+
+  void add(int device, int counter, UnixMillis age_ms = 0) {
+    char eui[17];
+    std::snprintf(eui, sizeof eui, "%016X", device);
+    auto message = *message::parse_report(R"({"DevEUI_uplink":{"Time":")" + format_time(system_clock().now() - age_ms) +
+                                          R"(","DevEUI":")" + std::string(eui) + R"(","FCntUp":)" +
+                                          std::to_string(counter) + "}}");
+    message.account = "1";
+    message.arrived = system_clock().now();
+    std::promise<void> stored;
+    queue_->append(std::move(message), [&](Result<queue::Appended> result) {
+      EXPECT_TRUE(result);
+      stored.set_value();
+    });
+    stored.get_future().wait();
+    auto got = queue_->next(last_, 1, std::chrono::milliseconds(1000));
+    ASSERT_EQ(got.size(), 1u);
+    last_ = got[0]->seq;
+    queue_->put({{got[0], {{kConnection, nullptr, 0}}}}, {last_, {}});
+  }
+
+  void run_until(const std::function<bool()>& condition) {
+    auto guard = asio::make_work_guard(io_);
+    auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!condition() && std::chrono::steady_clock::now() < deadline) {
+      io_.restart();
+      io_.run_one_for(std::chrono::milliseconds(20));
+    }
+    EXPECT_TRUE(condition());
+  }
+  void wait_held(std::size_t count) {
+    run_until([&] { return connector_.held.size() >= count; });
+  }
+  static int counter_of(const std::string& body) {
+    auto at = body.find("\"FCntUp\":");
+    return std::atoi(body.c_str() + at + 9);
+  }
+  std::vector<int> counters() const {
+    std::vector<int> out;
+    for (const auto& body : connector_.bodies)
+      out.push_back(counter_of(body));
+    return out;
+  }
+  void open() {
+    pump_->open(connector_, [this](Error error) { trouble_.push_back(std::move(error)); });
+  }
+  void settle(std::size_t held, Result<void> result) { connector_.held[held].settle(std::move(result)); }
+  void expect_empty_list() {
+    run_until([&] { return queue_->count(kConnection) == 0; });
+  }
+
+  static constexpr std::uint64_t kConnection = 5;
+  struct Forward final : queue::Subscriber {
+    Pump* pump = nullptr;
+    void on_pending(std::uint64_t, std::vector<queue::Pending> entries) override {
+      pump->on_pending(std::move(entries));
+    }
+    void on_dropped(std::uint64_t, std::uint64_t place, std::uint64_t count, const char* reason) override {
+      pump->on_dropped(place, count, reason);
+    }
+  };
+  std::string directory_;
+  Metrics metrics_;
+  asio::io_context io_;
+  asio::thread_pool disk_{1};
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<store::Events> events_;
+  std::unique_ptr<queue::Queue> queue_;
+  std::shared_ptr<DeliverySettings> settings_;
+  HeldConnector connector_;
+  std::shared_ptr<Pump> pump_;
+  Forward subscriber_;
+  std::vector<Error> trouble_;
+  std::uint64_t last_ = 0;
+};
+
+const Error kTransient{ErrorKind::transient, "busy"};
+
+TEST_F(PumpTest, OneInFlightPerDeviceOthersBeside) {
+  open();
+  for (auto [device, counter] : {std::pair{1, 1}, {1, 2}, {2, 3}, {1, 4}, {3, 5}})
+    add(device, counter);
+  wait_held(3);
+  EXPECT_EQ(counters(), (std::vector{1, 3, 5}));
+  settle(0, {});
+  wait_held(4);
+  settle(3, {});
+  wait_held(5);
+  EXPECT_EQ(counters(), (std::vector{1, 3, 5, 2, 4}));
+  for (std::size_t i : {1u, 2u, 4u})
+    settle(i, {});
+  expect_empty_list();
+}
+
+TEST_F(PumpTest, RetryKeepsTheDevicesOrder) {
+  open();
+  add(1, 1);
+  add(1, 2);
+  add(2, 3);
+  wait_held(2);
+  settle(0, kTransient);
+  settle(1, {});
+  wait_held(3);  // after its back-off the same message, not the next of the device
+  EXPECT_EQ(counters(), (std::vector{1, 3, 1}));
+  settle(2, {});
+  wait_held(4);
+  EXPECT_EQ(counter_of(connector_.bodies[3]), 2);
+  settle(3, {});
+  expect_empty_list();
+}
+
+TEST_F(PumpTest, RefusedForGoodIsSettledAndTheNextGoesOut) {
+  open();
+  add(1, 1);
+  add(1, 2);
+  wait_held(1);
+  settle(0, Error{ErrorKind::permanent, "too large"});
+  wait_held(2);
+  settle(1, {});
+  expect_empty_list();
+  EXPECT_EQ(pump_->windows().read(system_clock().now()).last_1h[static_cast<std::size_t>(Counter::uplinks_failed)], 1u);
+}
+
+TEST_F(PumpTest, WhatWasInFlightComesAgainInOrderAfterReopening) {
+  open();
+  for (int i = 1; i <= 6; ++i)
+    add(i % 3, i);
+  wait_held(3);
+  settle(1, {});  // number 2 of device 2: its follower 5 goes out
+  wait_held(4);
+  settle(0, Error{ErrorKind::not_connected, "reset by peer"});
+  run_until([&] { return !trouble_.empty(); });
+  pump_->close();
+  auto stale = std::move(connector_.held);
+  connector_.held.clear();
+  connector_.bodies.clear();
+  open();
+  wait_held(3);
+  EXPECT_EQ(counters(), (std::vector{1, 3, 5}));
+  for (auto& delivery : stale)
+    delivery.settle({});  // of the earlier connector: counts for nothing
+  for (std::size_t i = 0; i < 5; ++i) {
+    wait_held(i + 1);
+    settle(i, {});
+  }
+  expect_empty_list();
+  auto all = counters();
+  EXPECT_LT(std::find(all.begin(), all.end(), 1), std::find(all.begin(), all.end(), 4));
+  EXPECT_LT(std::find(all.begin(), all.end(), 3), std::find(all.begin(), all.end(), 6));
+}
+
+TEST_F(PumpTest, DroppedWithoutAVerdictIsTriedAgain) {
+  open();
+  add(1, 1);
+  wait_held(1);
+  { auto dropped = std::move(connector_.held[0]); }
+  wait_held(2);
+  settle(1, {});
+  expect_empty_list();
+}
+
+TEST_F(PumpTest, WindowBoundsWhatIsInFlightAndTheDiskHoldsTheRest) {
+  connector_.window = 10;
+  open();
+  for (int i = 1; i <= 60; ++i)
+    add(i, i);
+  wait_held(10);
+  io_.restart();
+  io_.poll();
+  EXPECT_EQ(connector_.held.size(), 10u);
+  for (std::size_t i = 0; i < 60; ++i) {
+    wait_held(i + 1);
+    settle(i, {});
+  }
+  expect_empty_list();
+  std::vector<int> expected(60);
+  for (int i = 0; i < 60; ++i)
+    expected[static_cast<std::size_t>(i)] = i + 1;
+  EXPECT_EQ(counters(), expected);
+}
+
+TEST_F(PumpTest, ExpiredAndFilteredAreCountedLost) {
+  settings_->validity_ms = 60'000;
+  settings_->format.send_metadata = true;
+  open();
+  add(1, 1, 120'000);
+  add(1, 2, 1000);
+  wait_held(1);
+  EXPECT_EQ(counters(), std::vector{2});
+  settle(0, {});
+  expect_empty_list();
+  EXPECT_EQ(pump_->windows().read(system_clock().now()).last_1h[static_cast<std::size_t>(Counter::uplinks_lost)], 1u);
+}
+
+TEST_F(PumpTest, DrainWaitsForWhatIsInFlight) {
+  open();
+  add(1, 1);
+  add(1, 2);
+  wait_held(1);
+  bool drained = false;
+  pump_->drain([&] { drained = true; });
+  EXPECT_FALSE(drained);
+  settle(0, {});
+  run_until([&] { return drained; });
+  EXPECT_EQ(connector_.bodies.size(), 1u);  // nothing new was handed out
+  pump_->close();
+  open();
+  wait_held(2);
+  EXPECT_EQ(counter_of(connector_.bodies[1]), 2);
+}
+
+}  // namespace
+}  // namespace sluice::connection

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "connection/runner.h"
+
+#include <boost/asio/post.hpp>
+#include <charconv>
+#include <condition_variable>
+
+#include "base/json.h"
+#include "base/log.h"
+
+namespace sluice::connection {
+namespace {
+
+// Opening costs name resolution and a TLS handshake each: 200 a second keep a start of thousands from choking itself.
+constexpr std::chrono::milliseconds kSpread{5};
+
+std::uint64_t number(const std::string& id) {
+  std::uint64_t n = 0;
+  std::from_chars(id.data(), id.data() + id.size(), n);
+  return n;
+}
+
+}  // namespace
+
+std::shared_ptr<Connection> Runner::find(std::uint64_t id) const {
+  std::shared_lock lock(mutex_);
+  auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<Connection> Runner::find(const std::string& id) const {
+  return find(number(id));
+}
+
+void Runner::start(const std::vector<store::Connection>& stored) {
+  {
+    std::unique_lock lock(mutex_);
+    for (const auto& one : stored)
+      connections_.emplace(number(one.id), std::make_shared<Connection>(shared_, one));
+  }
+  for (auto id : shared_.queue.lists()) {
+    if (!find(id)) shared_.queue.purge(id);  // deleted while its list was being emptied
+  }
+  shared_.queue.subscribe(this);
+  std::chrono::milliseconds delay{0};
+  std::shared_lock lock(mutex_);
+  for (auto& [id, connection] : connections_) {
+    connection->start(delay);
+    delay += kSpread;
+  }
+}
+
+void Runner::stop(std::chrono::milliseconds limit) {
+  shared_.queue.subscribe(nullptr);
+  struct Waiting {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t left = 0;
+  };
+  auto waiting = std::make_shared<Waiting>();
+  std::vector<std::shared_ptr<Connection>> all;
+  {
+    std::unique_lock lock(mutex_);
+    for (auto& [id, connection] : connections_)
+      all.push_back(connection);
+    connections_.clear();
+  }
+  waiting->left = all.size();
+  for (auto& connection : all) {
+    connection->shut_down([waiting] {
+      std::lock_guard lock(waiting->mutex);
+      --waiting->left;
+      waiting->changed.notify_all();
+    });
+  }
+  std::unique_lock lock(waiting->mutex);
+  if (!waiting->changed.wait_for(lock, limit, [&] { return waiting->left == 0; })) {
+    log::warn("{} connections did not close in time; what they had in flight is delivered again", waiting->left);
+  }
+}
+
+void Runner::apply(const store::Connection& stored) {
+  auto id = number(stored.id);
+  if (auto known = find(id)) return known->apply(stored);
+  auto made = std::make_shared<Connection>(shared_, stored);
+  {
+    std::unique_lock lock(mutex_);
+    connections_.emplace(id, made);
+  }
+  made->start(std::chrono::milliseconds(0));
+}
+
+void Runner::remove(const std::string& id) {
+  std::shared_ptr<Connection> connection;
+  {
+    std::unique_lock lock(mutex_);
+    auto found = connections_.find(number(id));
+    if (found == connections_.end()) return;
+    connection = std::move(found->second);
+    connections_.erase(found);
+  }
+  connection->shut_down([this, id, connection] {
+    boost::asio::post(shared_.disk, [this, id] { shared_.queue.purge(number(id)); });
+    shared_.metrics.remove("connection", id);
+  });
+}
+
+Result<void> Runner::restart(const std::string& id) {
+  auto connection = find(id);
+  if (!connection) return Error{ErrorKind::permanent, "there is no connection " + id, "com-4004"};
+  if (connection->status().state == State::deactivated) {
+    return Error{ErrorKind::permanent, "connection " + id + " is not active: start it instead", "com-4009"};
+  }
+  connection->restart();
+  return {};
+}
+
+Status Runner::status(const std::string& id) const {
+  auto connection = find(id);
+  if (!connection) return {};
+  auto status = connection->status();
+  status.pending = shared_.queue.count(number(id));
+  return status;
+}
+
+WindowCounts Runner::windows(const std::string& id) const {
+  auto connection = find(id);
+  return connection ? connection->pump().windows().read(shared_.clock.now()) : WindowCounts{};
+}
+
+void Runner::count(const std::string& id, Counter counter) {
+  if (auto connection = find(id)) connection->pump().windows().add(counter, shared_.clock.now());
+}
+
+std::uint64_t Runner::purge(const std::string& id) {
+  auto dropped = shared_.queue.purge(number(id));
+  if (auto connection = find(id); connection && dropped > 0) {
+    connection->pump().windows().add(Counter::uplinks_lost, shared_.clock.now(), dropped);
+    if (connection->status().state == State::opened) connection->restart();  // forgets what it has loaded
+  }
+  return dropped;
+}
+
+void Runner::on_pending(std::uint64_t id, std::vector<queue::Pending> entries) {
+  if (auto connection = find(id)) return connection->pump().on_pending(std::move(entries));
+  // Routed to a connection that is being deleted: nobody will ask for these again.
+  std::vector<queue::Settled> gone;
+  for (const auto& entry : entries)
+    gone.push_back({entry.place, entry.bytes});
+  if (!gone.empty()) shared_.queue.settle(id, std::move(gone), 0);
+}
+
+void Runner::on_dropped(std::uint64_t id, std::uint64_t place, std::uint64_t count, const char* reason) {
+  if (auto connection = find(id)) connection->pump().on_dropped(place, count, reason);
+}
+
+}  // namespace sluice::connection

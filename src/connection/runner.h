@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <shared_mutex>
+#include <unordered_map>
+
+#include "connection/connection.h"
+#include "connection/manager.h"
+
+namespace sluice::connection {
+
+// All connections of this process: makes them, hands them what is pending, ends them.
+class Runner final : public Manager, public queue::Subscriber {
+ public:
+  explicit Runner(Shared shared) : shared_(std::move(shared)) {}
+
+  // Starts all stored connections, spread over some seconds when there are many, and takes what the queue announces.
+  void start(const std::vector<store::Connection>& stored);
+  // Closes all; waits up to `limit` for them.
+  void stop(std::chrono::milliseconds limit);
+
+  void apply(const store::Connection& connection) override;
+  void remove(const std::string& id) override;
+  Result<void> restart(const std::string& id) override;
+  [[nodiscard]] Status status(const std::string& id) const override;
+  [[nodiscard]] WindowCounts windows(const std::string& id) const override;
+  void count(const std::string& id, Counter counter) override;
+  std::uint64_t purge(const std::string& id) override;
+
+  void on_pending(std::uint64_t connection, std::vector<queue::Pending> entries) override;
+  void on_dropped(std::uint64_t connection, std::uint64_t place, std::uint64_t count, const char* reason) override;
+
+ private:
+  [[nodiscard]] std::shared_ptr<Connection> find(std::uint64_t id) const;
+  [[nodiscard]] std::shared_ptr<Connection> find(const std::string& id) const;
+
+  Shared shared_;
+  mutable std::shared_mutex mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<Connection>> connections_;
+};
+
+}  // namespace sluice::connection
