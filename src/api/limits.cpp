@@ -26,10 +26,10 @@ std::optional<std::chrono::milliseconds> SlidingLimit::wait(const std::string& k
 void SlidingLimit::record(const std::string& key, UnixMillis now) {
   std::lock_guard lock(mutex_);
   if (times_.size() >= kMaxKeys && !times_.contains(key)) {
-    std::erase_if(times_, [&](auto& entry) {
-      drop_old(entry.second, now - window_);
-      return entry.second.empty();
-    });
+    for (auto entry = times_.begin(); entry != times_.end();) {
+      drop_old(entry->second, now - window_);
+      entry = entry->second.empty() ? times_.erase(entry) : std::next(entry);
+    }
     // Everybody at once: forgetting one key is better than growing without end.
     if (times_.size() >= kMaxKeys) times_.erase(times_.begin());
   }

@@ -90,6 +90,12 @@ std::string correlation_id(const Request& request) {
   return sane ? std::string(given) : to_hex(random_bytes(8));
 }
 
+// As it may stand in a log: the UUID of a downlink URL is a credential.
+std::string log_path(const std::string& path) {
+  constexpr std::string_view kDownlinks = "/iot-flow/downlinkMessages/";
+  return path.starts_with(kDownlinks) ? std::string(kDownlinks) + "..." : path;
+}
+
 Response unauthorized() {
   return fail("com-4001", "the token is missing, wrong or expired").with("WWW-Authenticate", "Bearer");
 }
@@ -141,7 +147,7 @@ Response Api::handle(const Request& request) {
     response = dispatch(request);
   } catch (const std::exception& e) {
     // Foreign libraries and memory: our own code gives errors as values.
-    log::error("{} {}: {}", request.method, request.path, e.what());
+    log::error("{} {}: {}", request.method, log_path(request.path), e.what());
     response = fail("com-5000", "internal error");
   }
   if (!response.later) complete(request, response);
@@ -209,7 +215,7 @@ void Api::complete(const Request& request, Response& response) const {
     response.body = json::write(body);
     response.content_type = "application/json";
     if (response.status >= 500 && response.status != 502 && response.status != 504) {
-      log::warn("{} {} answered {} {}: {} ({})", request.method, request.path, response.status, response.problem->code,
+      log::warn("{} {} answered {} {}: {} ({})", request.method, log_path(request.path), response.status, response.problem->code,
                 response.problem->message, id);
     }
   }

@@ -27,16 +27,6 @@
 
 namespace sluice::api {
 
-// The sliding hour and day of one connection (spec api.md 5.7).
-struct ConnectionCounters {
-  struct Window {
-    std::int64_t active_things = 0;
-    std::int64_t uplinks = 0, uplinks_failed = 0, uplinks_lost = 0;
-    std::int64_t downlinks = 0, downlinks_failed = 0, downlinks_lost = 0;
-  };
-  Window last_hour, last_day;
-};
-
 // What the resources work on. All outlive the server. What leads to a large part of the engine is a function, so that the
 // resources are tested without it; make_context() joins them to the real parts.
 struct Context {
@@ -68,9 +58,6 @@ struct Context {
 
   // Downlinks: as flow::Downlinks::handle.
   std::function<void(flow::DownlinkSource, std::string body, std::function<void(flow::DownlinkResult)>)> handle_downlink;
-
-  // The counters of GET /connections/{id}/metrics; empty: that route answers 503.
-  std::function<ConnectionCounters(const std::string& connection_id)> counters = {};
 
   std::string public_url;                     // "http://127.0.0.1:8080": uplinkUrl and downlinkUrl start with it
   std::function<bool()> ready;                // /readyz

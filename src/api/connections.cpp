@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections (spec api.md 5). The store is written first, then the manager is told; both under one lock, so that the manager
+// hears of changes in the order they were stored.
+#include <array>
+
+#include "api/fields.h"
+#include "api/router.h"
+#include "base/codec.h"
+#include "base/crypto.h"
+#include "base/log.h"
+
+namespace sluice::api {
+namespace {
+
+using boost::json::object;
+
+constexpr std::string_view kMask = "*****";
+// Where secrets go: one that is kept while these change may go to somebody else (spec api.md 5.5).
+constexpr std::array<std::string_view, 8> kHostKeys = {"hostName",      "host",    "destinationURL",   "destinationUrl",
+                                                       "accountPrefix", "hubName", "bootstrapServers", "proxy"};
+
+Error no_connection(const std::string& id) {
+  return {ErrorKind::permanent, "there is no connection " + id, "com-4004"};
+}
+
+Result<store::Connection> own(const Call& call) {
+  auto found = call.context.store.connection(call.params[0]);
+  if (!found) return found.error();
+  if (!*found || (*found)->account != call.caller.account) return no_connection(call.params[0]);
+  return std::move(**found);
+}
+
+const connector::Descriptor* descriptor(const Call& call, const object& resource) {
+  return call.context.registry.find(json::text_or(resource, "connectorId"));
+}
+
+object configuration_of(const object& resource) {
+  const auto* configuration = json::find(resource, "configuration");
+  return configuration != nullptr && configuration->is_object() ? configuration->get_object() : object();
+}
+
+// The resource as it was sent, secrets included.
+object whole(const store::Connection& connection) {
+  auto resource = connection.resource;
+  resource["configuration"] = connector::join_secrets(configuration_of(resource), connection.secrets);
+  return resource;
+}
+
+object shown(const Call& call, const store::Connection& connection) {
+  auto resource = connection.resource;
+  auto configuration = connector::join_secrets(configuration_of(resource), connection.secrets);
+  if (const auto* connector = descriptor(call, resource)) {
+    configuration = connector::mask(*connector, std::move(configuration));
+    connector::show_defaults(*connector, configuration);
+    resource["configuration"] = std::move(configuration);
+  }
+  for (const char* list : {"alarms", "upOperations", "dlOperations"}) {
+    const auto* value = json::find(resource, list);
+    if (value != nullptr && value->is_array() && value->get_array().empty()) resource.erase(list);
+  }
+  resource["id"] = connection.id;
+  auto status = call.context.connections.status(connection.id);
+  resource["state"] = connection::to_string(status.state);
+  if (status.startup_time) resource["startupTime"] = format_time(*status.startup_time);
+  if (!status.reason.empty() && status.state != connection::State::opened &&
+      status.state != connection::State::deactivated) {
+    object reason{{"code", status.reason_code}, {"message", status.reason}, {"since", format_time(status.since)}};
+    if (status.next_retry) reason["nextRetry"] = format_time(*status.next_retry);
+    resource["stateReason"] = std::move(reason);
+  }
+  if (allowed(call.caller, Access::controller)) {
+    resource["downlinkUrl"] = call.context.public_url + "/iot-flow/downlinkMessages/" + connection.downlink_uuid;
+  }
+  return resource;
+}
+
+Response answer_connection(const Call& call, const store::Connection& connection, int status = 200) {
+  auto response = answer(shown(call, connection), status);
+  // A state of its own changes the answer without changing the resource: no 304 from the time alone.
+  response.with("Last-Modified", http_date(connection.updated));
+  return response;
+}
+
+// What a request asks for: the resource with secrets in place, all faults at once.
+struct Draft {
+  object resource;
+  const connector::Descriptor* connector = nullptr;
+  bool kept_secret = false;
+  std::vector<FieldFault> faults;
+};
+
+bool has_mask(const boost::json::value& value) {
+  if (value.is_string()) return value.get_string() == kMask;
+  if (value.is_array()) {
+    for (const auto& item : value.get_array()) {
+      if (has_mask(item)) return true;
+    }
+  }
+  if (value.is_object()) {
+    for (const auto& member : value.get_object()) {
+      if (has_mask(member.value())) return true;
+    }
+  }
+  return false;
+}
+
+void read_configuration(Draft& draft, const object* stored) {
+  auto configuration = configuration_of(draft.resource);
+  drop_nulls(configuration);
+  draft.kept_secret = has_mask(configuration);
+  auto faults = connector::keep_masked(*draft.connector, configuration, stored != nullptr ? *stored : object());
+  if (faults.empty()) faults = connector::validate(*draft.connector, configuration);
+  for (auto& fault : faults) draft.faults.push_back({std::move(fault.path), std::move(fault.message)});
+  draft.resource["configuration"] = std::move(configuration);
+}
+
+Draft read(const Call& call, const object& body, const store::Connection* stored) {
+  Draft draft;
+  Fields fields(body, draft.resource, draft.faults);
+  fields.text("connectorId", 1, 255, true);
+  fields.text("name", 1, 255);
+  fields.text("brand", 0, 255);
+  fields.flag("active");
+  fields.flag("debug");
+  if (const auto* alarms = fields.array("alarms")) check_alarms(alarms->get_array(), "/alarms", draft.faults);
+  if (const auto* up = fields.array("upOperations")) check_up_operations(up->get_array(), "/upOperations", draft.faults);
+  if (const auto* down = fields.array("dlOperations")) {
+    check_down_operations(down->get_array(), "/dlOperations", draft.faults);
+  }
+  const auto* configuration = fields.object("configuration", true);
+  if (!draft.resource.contains("active")) draft.resource["active"] = true;
+  if (stored != nullptr && draft.resource.contains("connectorId") &&
+      draft.resource.at("connectorId") != stored->resource.at("connectorId")) {
+    draft.faults.push_back({"/connectorId", "cannot be changed: make a new connection"});
+    return draft;
+  }
+  draft.connector = descriptor(call, draft.resource);
+  if (draft.connector == nullptr || configuration == nullptr) return draft;
+  auto before = stored != nullptr ? connector::join_secrets(configuration_of(stored->resource), stored->secrets) : object();
+  read_configuration(draft, stored != nullptr ? &before : nullptr);
+  return draft;
+}
+
+// The draft as a row: secrets apart.
+void put_into(const Draft& draft, store::Connection& connection) {
+  connection.resource = draft.resource;
+  auto [clear, secrets] = connector::split_secrets(*draft.connector, configuration_of(draft.resource));
+  connection.resource["configuration"] = std::move(clear);
+  connection.secrets = std::move(secrets);
+}
+
+void tell(const Call& call, const std::string& id, const char* what, boost::json::array changed = {}) {
+  object data{{"connectionId", id}, {"user", call.caller.client_id}};
+  if (!changed.empty()) data["changed"] = std::move(changed);
+  call.context.events.add(call.caller.account, "info", "connection-1005", std::string("Connection ") + what, std::move(data));
+  log::info("connection {} {} by {}", id, what, call.caller.client_id);
+}
+
+void warn_of_unknown_keys(const Call& call, const Draft& draft, const std::string& id) {
+  for (const auto& [key, nearest] : connector::unknown_keys(*draft.connector, configuration_of(draft.resource))) {
+    auto text = "Configuration has the unknown key " + key + (nearest.empty() ? "" : ": is " + nearest + " meant?");
+    call.context.events.add(call.caller.account, "warn", "connection-1008", text, {{"connectionId", id}, {"key", key}});
+  }
+}
+
+Response list(Call& call) {
+  auto found = call.context.store.connections(call.caller.account);
+  if (!found) return fail(found.error());
+  auto text = call.request.parameter("q");
+  auto connector = call.request.parameter("connectorId");
+  auto state = call.request.parameter("state");
+  auto active = call.request.parameter("active");
+  boost::json::array all;
+  for (const auto& connection : *found) {
+    auto resource = shown(call, connection);
+    const auto& configuration = resource.at("configuration").as_object();
+    if (connector && json::text_or(resource, "connectorId") != *connector) continue;
+    if (state && !equals_ignoring_case(json::text_or(resource, "state"), *state)) continue;
+    if (active && (*active == "true") != json::bool_or(resource, "active", true)) continue;
+    if (text && !contains_text({json::text_or(resource, "name"), connection.id, json::text_or(resource, "brand"),
+                                json::text_or(configuration, "description")},
+                               *text)) {
+      continue;
+    }
+    all.push_back(std::move(resource));
+  }
+  return answer_list(call, std::move(all), false);
+}
+
+Response get(Call& call) {
+  auto connection = own(call);
+  return connection ? answer_connection(call, *connection) : fail(connection.error());
+}
+
+Response create(Call& call) {
+  if (!call.body.is_object()) return fail({{"", "must be an object"}});
+  auto draft = read(call, call.body.get_object(), nullptr);
+  if (draft.connector == nullptr && draft.resource.contains("connectorId")) {
+    return fail("com-4004", "there is no connector " + json::text_or(draft.resource, "connectorId"));
+  }
+  if (!draft.faults.empty()) return fail(draft.faults);
+  store::Connection connection{.account = call.caller.account};
+  put_into(draft, connection);
+  std::lock_guard lock(call.state.configuration);
+  auto made = call.context.store.insert_connection(std::move(connection));
+  if (!made) return fail(made.error());
+  if (!made->resource.contains("name")) {
+    // The default name has the id in it, which is known only now.
+    made->resource["name"] = json::text_or(made->resource, "connectorId") + " " + made->id;
+    made = call.context.store.update_connection(std::move(*made));
+    if (!made) return fail(made.error());
+  }
+  call.context.connections.apply(*made);
+  tell(call, made->id, "created");
+  warn_of_unknown_keys(call, draft, made->id);
+  return answer_connection(call, *made, 201).with("Location", "/connections/" + made->id);
+}
+
+boost::json::array changed_names(const object& before, const object& after) {
+  boost::json::array names;
+  auto differs = [](const object& a, std::string_view key, const boost::json::value& value) {
+    const auto* other = a.if_contains(key);
+    return other == nullptr || *other != value;
+  };
+  for (const auto& member : after) {
+    if (differs(before, member.key(), member.value())) names.emplace_back(member.key());
+  }
+  for (const auto& member : before) {
+    if (!after.contains(member.key())) names.emplace_back(member.key());
+  }
+  return names;
+}
+
+void warn_of_moved_secret(const Call& call, const Draft& draft, const object& before, const std::string& id) {
+  if (!draft.kept_secret) return;
+  auto changed = changed_names(configuration_of(before), configuration_of(draft.resource));
+  for (auto key : kHostKeys) {
+    for (const auto& name : changed) {
+      if (name.get_string() != key) continue;
+      call.context.events.add(call.caller.account, "warn", "connection-1006", "Secret kept while its host changed",
+                              {{"connectionId", id}, {"user", call.caller.client_id}});
+      return;
+    }
+  }
+}
+
+Response store_change(Call& call, const store::Connection& before, Draft draft) {
+  if (!draft.faults.empty()) return fail(draft.faults);
+  if (draft.connector == nullptr) return fail("com-4004", "the connector of this connection is not part of this build");
+  if (!draft.resource.contains("name")) {
+    draft.resource["name"] = json::text_or(draft.resource, "connectorId") + " " + before.id;
+  }
+  auto old = whole(before);
+  if (draft.resource == old) return answer_connection(call, before);
+  auto connection = before;
+  put_into(draft, connection);
+  auto updated = call.context.store.update_connection(std::move(connection));
+  if (!updated) return fail(updated.error());
+  call.context.connections.apply(*updated);
+  tell(call, updated->id, "updated", changed_names(old, draft.resource));
+  warn_of_moved_secret(call, draft, old, updated->id);
+  warn_of_unknown_keys(call, draft, updated->id);
+  return answer_connection(call, *updated);
+}
+
+Response put(Call& call) {
+  if (!call.body.is_object()) return fail({{"", "must be an object"}});
+  std::lock_guard lock(call.state.configuration);
+  auto before = own(call);
+  if (!before) return fail(before.error());
+  if (auto refused = unmodified_check(call, before->updated)) return std::move(*refused);
+  return store_change(call, *before, read(call, call.body.get_object(), &*before));
+}
+
+Response patch_with(Call& call, const boost::json::value& patch) {
+  std::lock_guard lock(call.state.configuration);
+  auto before = own(call);
+  if (!before) return fail(before.error());
+  if (auto refused = unmodified_check(call, before->updated)) return std::move(*refused);
+  boost::json::value merged = whole(*before);
+  json::merge_patch(merged, patch);
+  return store_change(call, *before, read(call, merged.get_object(), &*before));
+}
+
+Response patch(Call& call) {
+  if (!call.body.is_object()) return fail({{"", "must be an object"}});
+  return patch_with(call, call.body);
+}
+
+// start and stop are the same as a PATCH of `active` (spec api.md 5.4).
+Response start(Call& call) {
+  auto response = patch_with(call, object{{"active", true}});
+  return response.problem ? response : Response{.status = 202, .content_type = ""};
+}
+
+Response stop(Call& call) {
+  auto response = patch_with(call, object{{"active", false}});
+  return response.problem ? response : Response{.status = 202, .content_type = ""};
+}
+
+Response restart(Call& call) {
+  auto connection = own(call);
+  if (!connection) return fail(connection.error());
+  if (!json::bool_or(connection->resource, "active", true)) return fail("com-4009", "the connection is not active: start it");
+  if (auto done = call.context.connections.restart(connection->id); !done) return fail(done.error());
+  log::info("connection {} restarted by {}", connection->id, call.caller.client_id);
+  return {.status = 202, .content_type = ""};
+}
+
+bool names(const boost::json::value& target, const std::string& id) {
+  return target.is_object() && json::text_or(target.get_object(), "connectionId") == id;
+}
+
+// Takes the connection out of a flow; a flow left without connectors stays, inactive.
+void take_out(store::Flow& flow, const std::string& id) {
+  boost::json::array left;
+  for (auto& target : flow.resource.at("connectors").as_array()) {
+    if (!names(target, id)) left.push_back(std::move(target));
+  }
+  if (left.empty()) flow.resource["active"] = false;
+  flow.resource["connectors"] = std::move(left);
+}
+
+Response erase(Call& call) {
+  std::lock_guard lock(call.state.configuration);
+  auto connection = own(call);
+  if (!connection) return fail(connection.error());
+  if (auto refused = unmodified_check(call, connection->updated)) return std::move(*refused);
+  auto flows = call.context.store.flows(call.caller.account);
+  if (!flows) return fail(flows.error());
+  std::vector<store::Flow> using_it;
+  boost::json::array ids;
+  for (auto& flow : *flows) {
+    const auto* targets = json::find(flow.resource, "connectors");
+    if (targets == nullptr || !targets->is_array()) continue;
+    const auto& list = targets->get_array();
+    if (std::none_of(list.begin(), list.end(), [&](const auto& target) { return names(target, connection->id); })) continue;
+    ids.emplace_back(flow.id);
+    using_it.push_back(std::move(flow));
+  }
+  if (!using_it.empty() && !flag(call, "force")) {
+    return fail("com-4009", "flows use this connection; ?force=true takes it out of them", {{"flows", std::move(ids)}});
+  }
+  for (auto& flow : using_it) {
+    take_out(flow, connection->id);
+    if (auto updated = call.context.store.update_flow(std::move(flow)); !updated) return fail(updated.error());
+  }
+  if (auto erased = call.context.store.erase_connection(connection->id); !erased) return fail(erased.error());
+  if (!using_it.empty()) {
+    if (auto reloaded = call.context.reload_flows(); !reloaded) return fail(reloaded.error());
+  }
+  call.context.connections.remove(connection->id);
+  tell(call, connection->id, "deleted");
+  return no_content();
+}
+
+Response rotate(Call& call) {
+  std::lock_guard lock(call.state.configuration);
+  auto connection = own(call);
+  if (!connection) return fail(connection.error());
+  connection->downlink_uuid = random_uuid();
+  auto updated = call.context.store.update_connection(std::move(*connection));
+  if (!updated) return fail(updated.error());
+  call.context.connections.apply(*updated);
+  tell(call, updated->id, "updated", {"downlinkUrl"});
+  return answer_connection(call, *updated);
+}
+
+object metrics_of(const Call& call, const std::string& id) {
+  using connection::Counter;
+  auto counts = call.context.connections.windows(id);
+  object result{{"connectionId", std::stoll(id)},
+                {"activeThingsLast1h", counts.active_things_1h},
+                {"activeThingsLast24h", counts.active_things_24h}};
+  auto add = [&](const char* name, const char* ending, Counter counter) {
+    auto index = static_cast<std::size_t>(counter);
+    result[std::string(name) + "Last1h" + ending] = counts.last_1h[index];
+    result[std::string(name) + "Last24h" + ending] = counts.last_24h[index];
+  };
+  add("uplinks", "", Counter::uplinks);
+  add("uplinks", "Failed", Counter::uplinks_failed);
+  add("uplinks", "Lost", Counter::uplinks_lost);
+  add("downlinks", "", Counter::downlinks);
+  add("downlinks", "Failed", Counter::downlinks_failed);
+  add("downlinks", "Lost", Counter::downlinks_lost);
+  auto pending = call.context.connections.status(id).pending;
+  result["lag"] = std::min<std::uint64_t>(pending, INT32_MAX);
+  return result;
+}
+
+Response metrics(Call& call) {
+  auto connection = own(call);
+  return connection ? answer(metrics_of(call, connection->id)) : fail(connection.error());
+}
+
+Response all_metrics(Call& call) {
+  auto found = call.context.store.connections(call.caller.account);
+  if (!found) return fail(found.error());
+  boost::json::array all;
+  for (const auto& connection : *found) all.push_back(metrics_of(call, connection.id));
+  return answer_list(call, std::move(all), false);
+}
+
+Response queue(Call& call) {
+  auto connection = own(call);
+  if (!connection) return fail(connection.error());
+  auto status = call.context.connections.status(connection->id);
+  object result{{"pending", status.pending}};
+  if (status.oldest_pending) result["oldest"] = format_time(*status.oldest_pending);
+  return answer(result);
+}
+
+Response purge(Call& call) {
+  auto connection = own(call);
+  if (!connection) return fail(connection.error());
+  auto count = call.context.connections.purge(connection->id);
+  call.context.events.add(call.caller.account, "warn", "connection-1305", "Queue emptied",
+                          {{"connectionId", connection->id}, {"count", count}, {"user", call.caller.client_id}});
+  log::info("queue of connection {} emptied by {}: {} messages", connection->id, call.caller.client_id, count);
+  return no_content();
+}
+
+}  // namespace
+
+void add_connections(std::vector<Route>& routes) {
+  routes.push_back({"GET", "/iot-flow/v1/connections", Access::reader, list});
+  routes.push_back({"POST", "/iot-flow/v1/connections", Access::writer, create, Body::json});
+  routes.push_back({"GET", "/iot-flow/v1/connections/metrics", Access::reader, all_metrics});
+  routes.push_back({"GET", "/iot-flow/v1/connections/{id}", Access::reader, get});
+  routes.push_back({"PUT", "/iot-flow/v1/connections/{id}", Access::writer, put, Body::json});
+  routes.push_back({"PATCH", "/iot-flow/v1/connections/{id}", Access::writer, patch, Body::json});
+  routes.push_back({"DELETE", "/iot-flow/v1/connections/{id}", Access::owner, erase});
+  routes.push_back({"POST", "/iot-flow/v1/connections/{id}/restart", Access::writer, restart});
+  routes.push_back({"POST", "/iot-flow/v1/connections/{id}/start", Access::writer, start});
+  routes.push_back({"POST", "/iot-flow/v1/connections/{id}/stop", Access::writer, stop});
+  routes.push_back({"GET", "/iot-flow/v1/connections/{id}/metrics", Access::reader, metrics});
+  routes.push_back({"GET", "/iot-flow/v1/connections/{id}/queue", Access::reader, queue});
+  routes.push_back({"DELETE", "/iot-flow/v1/connections/{id}/queue", Access::owner, purge});
+  routes.push_back({"POST", "/iot-flow/v1/connections/{id}/downlinkUrl/rotate", Access::owner, rotate});
+}
+
+}  // namespace sluice::api

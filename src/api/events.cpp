@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happened (spec api.md 11).
+#include "api/router.h"
+
+namespace sluice::api {
+namespace {
+
+constexpr UnixMillis kDay = 24LL * 3600 * 1000;
+
+// A '+' that was not escaped has become a space: where the sign of an offset belongs it is read as '+'.
+std::optional<UnixMillis> time_parameter(std::string text) {
+  if (text.size() > 6 && text[text.size() - 6] == ' ') text[text.size() - 6] = '+';
+  return parse_time(text);
+}
+
+Response list(Call& call) {
+  auto page = read_page(call, true);
+  if (!page) return fail(page.error());
+  store::EventQuery query{.account = call.caller.account};
+  auto now = call.context.clock.now();
+  query.to = now + 1;
+  query.from = now - kDay;
+  std::vector<FieldFault> faults;
+  if (auto text = call.request.parameter("startTime")) {
+    auto time = time_parameter(*text);
+    if (!time) faults.push_back({"startTime", "must be a time as 2024-05-02T08:15:22.118+02:00"});
+    query.from = time.value_or(0);
+  }
+  if (auto text = call.request.parameter("endTime")) {
+    auto time = time_parameter(*text);
+    if (!time) faults.push_back({"endTime", "must be a time as 2024-05-02T08:15:22.118+02:00"});
+    query.to = time.value_or(0);
+  }
+  query.level = call.request.parameter("level").value_or("");
+  if (!query.level.empty() && query.level != "debug" && query.level != "info" && query.level != "warn" &&
+      query.level != "error") {
+    faults.push_back({"level", "must be debug, info, warn or error"});
+  }
+  if (faults.empty() && query.from > query.to) faults.push_back({"startTime", "must not be after endTime"});
+  if (!faults.empty()) return fail(faults);
+  query.connection_id = call.request.parameter("q_connectionId").value_or("");
+  query.text = call.request.parameter("q").value_or("");
+  query.code = call.request.parameter("code").value_or("");
+  query.dev_eui = call.request.parameter("deviceEui").value_or("");
+  query.flow_id = call.request.parameter("flowId").value_or("");
+  query.offset = page->offset();
+  query.limit = page->per_page;
+
+  call.context.events.flush();
+  auto total = call.context.store.count_events(query);
+  if (!total) return fail(total.error());
+  auto found = call.context.store.events(query);
+  if (!found) return fail(found.error());
+  boost::json::array items;
+  for (auto& event : *found) {
+    boost::json::object item{{"eventTime", format_time(event.time)},
+                             {"level", event.level},
+                             {"code", event.code},
+                             {"message", event.message}};
+    if (!event.data.empty()) item["data"] = std::move(event.data);
+    items.push_back(std::move(item));
+  }
+  auto response = answer(items);
+  add_page_headers(call, *page, *total, response);
+  return response;
+}
+
+}  // namespace
+
+void add_events(std::vector<Route>& routes) { routes.push_back({"GET", "/iot-flow/v1/events", Access::reader, list}); }
+
+}  // namespace sluice::api
