@@ -30,6 +30,7 @@ struct DriverCode {
   Signature signature = Signature::lora_alliance;
   std::string source;
   std::string extract_points_source;  // of an extra file, may be empty
+  std::string points_schema;  // JSON object text: name -> {type, unitId?, standardNaming?} (spec 11.2); may be empty
 };
 using DriverCodePtr = std::shared_ptr<const DriverCode>;
 

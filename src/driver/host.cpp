@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+#include <new>
+#include <string>
+
+#include "driver/sandbox.h"
+#include "driver/script_host.h"
+#include "driver/wire.h"
+
+namespace sluice::driver {
+
+int run_host();  // engine.h, which this file leaves out: a host needs nothing of the engine's
+
+namespace {
+
+constexpr std::size_t kFlushBytes = 32u << 10;
+constexpr auto kFlushAfter = std::chrono::milliseconds(1);
+
+std::uint32_t cpu_micros() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<std::uint32_t>(now.tv_sec * 1000000 + now.tv_nsec / 1000);
+}
+
+// The host's side of the socket: reads frames, works them off in order, answers in batches.
+class Host {
+ public:
+  explicit Host(wire::Page& page) : page_(page), scripts_(page) {}
+
+  sandbox::Exit run() {
+    if (!scripts_.warm_up()) return sandbox::Exit::no_engine;
+    bool open = false;
+    while (true) {
+      while (const auto frame = reader_.next()) {
+        if (!open) {
+          const auto first = frame->type == wire::Type::configure ? wire::read_configure(frame->body) : std::nullopt;
+          if (!first || first->version != wire::kVersion) return sandbox::Exit::protocol;
+          scripts_.set_limits(first->result_limit);
+          if (const auto closed = sandbox::close(first->memory_limit); closed != sandbox::Exit::fine) return closed;
+          open = true;
+          wire::append(out_, wire::Ready{});
+          last_flush_ = std::chrono::steady_clock::now();
+        } else if (!handle(*frame)) {
+          return sandbox::Exit::protocol;
+        }
+      }
+      if (reader_.broken()) return sandbox::Exit::protocol;
+      page_.job.store(0, std::memory_order_release);
+      page_.phase.store(wire::Page::idle, std::memory_order_release);
+      if (!flush()) return sandbox::Exit::fine;
+      scripts_.tidy();
+      char* const space = reader_.space(64u << 10);
+      const auto count = ::read(wire::kSocketFd, space, reader_.capacity());
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) return sandbox::Exit::fine;
+      reader_.filled(static_cast<std::size_t>(count));
+    }
+  }
+
+ private:
+  bool handle(const wire::Frame& frame) {
+    switch (frame.type) {
+      case wire::Type::role:
+        if (const auto role = wire::read_role(frame.body)) {
+          scripts_.set_call_limit(role->call_limit_ms);
+          measure_ = role->measure;
+          return true;
+        }
+        return false;
+      case wire::Type::load:
+        if (const auto load = wire::read_load(frame.body)) {
+          scripts_.load(*load);
+          return true;
+        }
+        return false;
+      case wire::Type::unload:
+        if (const auto unload = wire::read_unload(frame.body)) {
+          scripts_.unload(unload->number);
+          return true;
+        }
+        return false;
+      case wire::Type::call:
+        if (const auto call = wire::read_call(frame.body)) {
+          return work(call->job, scripts_.is_warm(call->number), [&] { return scripts_.call(*call); });
+        }
+        return false;
+      case wire::Type::inspect:
+        if (const auto inspect = wire::read_inspect(frame.body)) {
+          return work(inspect->job, false, [&] { return scripts_.inspect(*inspect); });
+        }
+        return false;
+      default:
+        return false;
+    }
+  }
+
+  // Answers wait for company, but never behind a call that may be long.
+  template <class Run>
+  bool work(std::uint64_t job, bool quick, Run run) {
+    if (!out_.empty() &&
+        (!quick || out_.size() > kFlushBytes || std::chrono::steady_clock::now() - last_flush_ > kFlushAfter)) {
+      if (!flush()) return true;  // the engine is gone: the next read ends the loop
+    }
+    page_.phase.store(wire::Page::calling, std::memory_order_relaxed);
+    page_.job.store(job, std::memory_order_release);
+    const std::uint32_t before = measure_ ? cpu_micros() : 0;
+    const ScriptResult result = run();
+    wire::Answer answer;
+    answer.job = job;
+    answer.status = result.status;
+    answer.cpu_us = measure_ ? cpu_micros() - before : 0;
+    answer.text = result.text;
+    wire::append(out_, answer);
+    return true;
+  }
+
+  bool flush() {
+    std::size_t sent = 0;
+    while (sent < out_.size()) {
+      const auto count = ::write(wire::kSocketFd, out_.data() + sent, out_.size() - sent);
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) return false;
+      sent += static_cast<std::size_t>(count);
+    }
+    out_.clear();
+    last_flush_ = std::chrono::steady_clock::now();
+    return true;
+  }
+
+  wire::Page& page_;
+  ScriptHost scripts_;
+  wire::Reader reader_;
+  std::string out_;
+  std::chrono::steady_clock::time_point last_flush_{};
+  bool measure_ = false;
+};
+
+}  // namespace
+
+int run_host() {
+  if (!sandbox::prepare()) return static_cast<int>(sandbox::Exit::no_socket);
+  void* const mapped = ::mmap(nullptr, wire::kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED, wire::kPageFd, 0);
+  if (mapped == MAP_FAILED) return static_cast<int>(sandbox::Exit::no_page);
+  ::close(wire::kPageFd);
+  Host host(*new (mapped) wire::Page);
+  const auto code = static_cast<int>(host.run());
+  // Without the destructors of JavaScriptCore's statics: nothing in them is worth the time.
+  ::_exit(code);
+}
+
+}  // namespace sluice::driver
+
+#ifdef SLUICE_DRIVER_HOST_MAIN
+// A host by itself, for builds whose main program carries a sanitizer that JavaScriptCore does not stand.
+int main() { return sluice::driver::run_host(); }
+#endif

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "driver/outcome.h"
+
+#include <charconv>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <simdjson.h>
+
+#include "base/codec.h"
+#include "base/json.h"
+
+namespace sluice::driver {
+namespace {
+
+constexpr std::size_t kMaxLevels = 100;
+
+std::string_view next_field(std::string_view& text) {
+  const auto end = text.find('\n');
+  const auto field = text.substr(0, end);
+  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  return field;
+}
+
+std::vector<std::string> read_texts(std::string_view json) {
+  std::vector<std::string> out;
+  if (json.empty()) return out;
+  const auto parsed = json::parse(json);
+  if (!parsed || !parsed->is_array()) return out;
+  for (const auto& item : parsed->get_array()) {
+    if (item.is_string()) out.emplace_back(item.get_string());
+  }
+  return out;
+}
+
+Outcome nonsense() { return failed("com-5002", "driver internal error: Error: The driver's host gave no usable answer."); }
+
+}  // namespace
+
+struct OutcomeReader::Parser {
+  simdjson::dom::parser dom;
+};
+
+OutcomeReader::OutcomeReader(std::size_t result_limit) : result_limit_(result_limit), parser_(std::make_unique<Parser>()) {
+  // Levels below the root value.
+  if (parser_->dom.allocate(64u << 10, kMaxLevels) != simdjson::SUCCESS) parser_->dom = simdjson::dom::parser();
+}
+
+OutcomeReader::~OutcomeReader() = default;
+
+Outcome failed(std::string code, std::string message) {
+  Outcome outcome;
+  outcome.code = std::move(code);
+  outcome.message = std::move(message);
+  return outcome;
+}
+
+Outcome timed_out() { return failed("com-5004", "driver internal error: Error: Script execution timed out."); }
+
+Outcome out_of_memory() { return failed("com-5004", "driver internal error: Error: Script ran out of memory."); }
+
+bool OutcomeReader::is_json(std::string_view text, bool& too_deep) {
+  if (text.size() > parser_->dom.capacity() && parser_->dom.allocate(text.size(), kMaxLevels) != simdjson::SUCCESS) return false;
+  const auto error = parser_->dom.parse(text.data(), text.size()).error();
+  too_deep = error == simdjson::DEPTH_ERROR;
+  return error == simdjson::SUCCESS;
+}
+
+Outcome OutcomeReader::read_failure(std::string_view text) {
+  Outcome outcome;
+  outcome.code = next_field(text);
+  const auto message = json::parse(next_field(text));
+  if (!outcome.code.starts_with("com-") || outcome.code.size() != 8 || !message || !message->is_string()) return nonsense();
+  outcome.message = message->get_string();
+  outcome.errors = read_texts(next_field(text));
+  outcome.warnings = read_texts(next_field(text));
+  outcome.log = read_texts(next_field(text));
+  return outcome;
+}
+
+Outcome OutcomeReader::read(std::string_view text) {
+  if (text.empty()) return nonsense();
+  const char kind = text.front();
+  text.remove_prefix(1);
+  if (kind == 'F' || kind == 'S') return read_failure(text);
+  if (kind != 'D' && kind != 'E') return nonsense();
+  Outcome outcome;
+  const auto first = next_field(text), second = next_field(text);
+  outcome.warnings = read_texts(next_field(text));
+  outcome.log = read_texts(next_field(text));
+  if (kind == 'E') {
+    int port = 0;
+    const auto [end, error] = std::from_chars(second.data(), second.data() + second.size(), port);
+    if (error != std::errc{} || end != second.data() + second.size() || port < 1 || port > 224 || first.size() % 2 != 0 ||
+        (!first.empty() && !is_hex(first))) {
+      return nonsense();
+    }
+    outcome.payload_hex = first;
+    outcome.fport = port;
+    outcome.ok = true;
+    return outcome;
+  }
+  if (first.size() + second.size() > result_limit_) {
+    return failed("com-5002", "driver internal error: Error: The result is over the limit of " +
+                                  std::to_string(result_limit_) + " bytes.");
+  }
+  for (const auto json : {first, second}) {
+    bool too_deep = false;
+    if (json.empty() || is_json(json, too_deep)) continue;
+    if (!too_deep) return nonsense();
+    return failed("com-5002", "driver internal error: Error: The result has more than 100 levels.");
+  }
+  if (!second.empty() && second.front() != '{') return nonsense();
+  outcome.data = first;
+  outcome.points = second;
+  outcome.ok = true;
+  return outcome;
+}
+
+Result<Engine::Inspection> OutcomeReader::read_inspection(std::string_view text) {
+  if (text.size() == 7 && text[0] == 'I' && text[1] >= '0' && text[1] <= '3' && text[2] == ' ') {
+    Engine::Inspection found{};
+    found.signature = static_cast<Signature>(text[1] - '0');
+    found.decode_uplink = text[3] == '1';
+    found.decode_downlink = text[4] == '1';
+    found.encode_downlink = text[5] == '1';
+    found.extract_points = text[6] == '1';
+    return found;
+  }
+  const auto outcome = read(text);
+  return Error{ErrorKind::permanent, outcome.ok ? nonsense().message : outcome.message, outcome.ok ? "com-5002" : outcome.code};
+}
+
+}  // namespace sluice::driver

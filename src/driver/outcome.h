@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "driver/engine.h"
+
+namespace sluice::driver {
+
+// Failures that are the engine's to tell (spec drivers.md 15).
+Outcome failed(std::string code, std::string message);
+Outcome timed_out();
+Outcome out_of_memory();
+
+// Reads what the prelude made of a call (the form stands at `call` in prelude.js). It comes from a process that a driver may
+// have taken over, and goes into documents as it is: so all JSON is checked, its size and its depth too. Not thread-safe.
+class OutcomeReader {
+ public:
+  explicit OutcomeReader(std::size_t result_limit);
+  ~OutcomeReader();
+  OutcomeReader(const OutcomeReader&) = delete;
+  OutcomeReader& operator=(const OutcomeReader&) = delete;
+
+  Outcome read(std::string_view text);
+  // "I<signature> <four flags>", or a failure.
+  Result<Engine::Inspection> read_inspection(std::string_view text);
+
+ private:
+  struct Parser;
+  Outcome read_failure(std::string_view text);
+  bool is_json(std::string_view text, bool& too_deep);
+  std::size_t result_limit_;
+  std::unique_ptr<Parser> parser_;
+};
+
+}  // namespace sluice::driver

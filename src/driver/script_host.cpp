@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "driver/script_host.h"
+
+#include <array>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "driver/prelude.h"
+
+// Exported by the library, absent from its headers.
+extern "C" {
+using JSShouldTerminateCallback = bool (*)(JSContextRef context, void* user);
+void JSContextGroupSetExecutionTimeLimit(JSContextGroupRef group, double seconds, JSShouldTerminateCallback callback,
+                                         void* user);
+}
+
+namespace sluice::driver {
+namespace {
+
+constexpr std::size_t kMaxContexts = 128;
+constexpr auto kIdle = std::chrono::minutes(5);
+constexpr std::string_view kNoSignature =
+    "Fcom-4000\n\"unable to wrap driver, driver code must have one type of signatures (tpx, ttn, chirpstack)\"\n\n\n";
+
+// UTF-16 of UTF-8; broken sequences become U+FFFD. The C API's own conversion gives up on the whole text.
+std::vector<JSChar> to_utf16(std::string_view text) {
+  std::vector<JSChar> out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const int need = lead < 0x80 ? 0 : lead >= 0xc2 && lead <= 0xdf ? 1 : (lead & 0xf0) == 0xe0 ? 2
+                                   : lead >= 0xf0 && lead <= 0xf4   ? 3 : -1;
+    std::uint32_t point = need == 0 ? lead : need == 1 ? lead & 0x1fu : need == 2 ? lead & 0xfu : lead & 7u;
+    int have = 0;
+    while (have < need && i + 1 + have < text.size() && (static_cast<unsigned char>(text[i + 1 + have]) & 0xc0) == 0x80) {
+      point = (point << 6) | (static_cast<unsigned char>(text[i + 1 + have]) & 0x3fu);
+      ++have;
+    }
+    i += 1 + static_cast<std::size_t>(have);
+    constexpr std::array<std::uint32_t, 4> kLeast = {0, 0x80, 0x800, 0x10000};
+    if (need < 0 || have < need || point < kLeast[static_cast<std::size_t>(need)] || point > 0x10ffff ||
+        (point >= 0xd800 && point <= 0xdfff)) {
+      point = 0xfffd;
+    }
+    if (point > 0xffff) {
+      out.push_back(static_cast<JSChar>(0xd7c0 + (point >> 10)));
+      out.push_back(static_cast<JSChar>(0xdc00 + (point & 0x3ff)));
+    } else {
+      out.push_back(static_cast<JSChar>(point));
+    }
+  }
+  return out;
+}
+
+bool is_plain_ascii(std::string_view text) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) - 1u > 126u) return false;
+  }
+  return true;
+}
+
+// A JavaScriptCore string, released at the end of its life.
+class Text {
+ public:
+  explicit Text(std::string_view text) {
+    if (text.size() < 4096 && is_plain_ascii(text)) {
+      const std::string terminated(text);
+      string_ = JSStringCreateWithUTF8CString(terminated.c_str());
+    } else {
+      const auto wide = to_utf16(text);
+      string_ = JSStringCreateWithCharacters(wide.data(), wide.size());
+    }
+  }
+  explicit Text(JSStringRef string) : string_(string) {}
+  ~Text() {
+    if (string_ != nullptr) JSStringRelease(string_);
+  }
+  Text(const Text&) = delete;
+  Text& operator=(const Text&) = delete;
+  [[nodiscard]] JSStringRef get() const { return string_; }
+
+ private:
+  JSStringRef string_;
+};
+
+JSObjectRef object_at(JSContextRef context, JSObjectRef list, unsigned index) {
+  JSValueRef exception = nullptr;
+  const JSValueRef value = JSObjectGetPropertyAtIndex(context, list, index, &exception);
+  if (exception != nullptr || value == nullptr || !JSValueIsObject(context, value)) return nullptr;
+  return JSValueToObject(context, value, nullptr);
+}
+
+}  // namespace
+
+ScriptHost::~ScriptHost() {
+  scripts_.clear();
+  if (group_ != nullptr) JSContextGroupRelease(group_);
+}
+
+bool ScriptHost::stop_requested(JSContextRef, void* self) {
+  static_cast<ScriptHost*>(self)->timed_out_ = true;
+  return true;
+}
+
+// Setting it costs a timer, so it is set only when it changes.
+void ScriptHost::set_time_limit(std::uint32_t milliseconds) {
+  if (milliseconds == set_limit_ms_) return;
+  set_limit_ms_ = milliseconds;
+  JSContextGroupSetExecutionTimeLimit(group_, milliseconds / 1000.0, &stop_requested, this);
+}
+
+bool ScriptHost::warm_up() {
+  group_ = JSContextGroupCreate();
+  if (group_ == nullptr) return false;
+  set_time_limit(10000);
+  // A hot function reaches the last compiler tier; the dates, the zones and the locales open ICU's data; the loop that
+  // makes garbage starts the collector.
+  constexpr std::string_view kWork = R"js(
+    function decodeUplink(input) {
+      var sum = 0, o = [];
+      for (var i = 0; i < 20000; i++) { sum += input.bytes[i % input.bytes.length] * i; if (i % 16 === 0) o = [sum, { a: o.length }]; }
+      var d = new Date(1700000000000);
+      return { sum: sum, o: o, a: d.toLocaleString(), b: d.toLocaleString('fr-FR', { timeZone: 'Europe/Paris' }),
+        c: new Intl.NumberFormat('de-DE').format(1234.5), d: 'z'.localeCompare('a'), e: 'I'.toLocaleLowerCase('tr'), f: /(\p{L}+)x/u.exec('abcx'),
+        g: new Intl.DateTimeFormat('ja-JP', { timeZone: 'Asia/Tokyo', dateStyle: 'full' }).format(d), h: 'e\u0301'.normalize('NFC'), i: d.getHours(),
+        j: new Date('2024-06-01T10:00:00').getTime(), k: new Date('6/1/2024 10:00').getTimezoneOffset(), l: Buffer.from('00ff', 'hex').toString('base64'),
+        m: new Intl.PluralRules('en').select(1), n: new Intl.RelativeTimeFormat('en').format(1, 'day'), q: new Intl.Collator('sv').compare('a', 'b') };
+    })js";
+  wire::Load load;
+  load.number = 0;
+  load.evaluation_limit_ms = 10000;
+  load.source = kWork;
+  this->load(load);
+  wire::Call call;
+  call.bytes = "\x01\x02\x03";
+  call.time = 1;
+  call_limit_ms_ = 10000;
+  bool works = true;
+  for (int round = 0; round < 20; ++round) {
+    const auto result = this->call(call);
+    works = works && result.status == wire::Status::done && result.text.starts_with("D{\"sum\"");
+  }
+  unload(0);
+  JSContextRef context = JSGlobalContextCreateInGroup(group_, nullptr);
+  JSGarbageCollect(context);
+  JSGlobalContextRelease(const_cast<JSGlobalContextRef>(context));
+  return works;
+}
+
+void ScriptHost::load(const wire::Load& frame) {
+  Script& script = scripts_[frame.number];
+  drop(script);
+  script.signature = frame.signature;
+  script.evaluation_limit_ms = frame.evaluation_limit_ms;
+  script.id = frame.id;
+  script.source = frame.source;
+  if (script.source.starts_with("\xef\xbb\xbf")) script.source.erase(0, 3);
+  script.points_source = frame.points_source;
+  script.points_schema = frame.points_schema;
+}
+
+void ScriptHost::unload(std::uint32_t number) {
+  const auto found = scripts_.find(number);
+  if (found == scripts_.end()) return;
+  drop(found->second);
+  scripts_.erase(found);
+}
+
+bool ScriptHost::is_warm(std::uint32_t number) const {
+  const auto found = scripts_.find(number);
+  return found != scripts_.end() && found->second.context != nullptr;
+}
+
+void ScriptHost::drop(Script& script) {
+  if (!script.context) return;
+  recent_.erase(script.recent);
+  script.context.reset();
+}
+
+void ScriptHost::tidy() {
+  const auto now = std::chrono::steady_clock::now();
+  while (!recent_.empty()) {
+    Script& oldest = scripts_.at(recent_.back());
+    if (recent_.size() <= kMaxContexts && now - oldest.context->used < kIdle) return;
+    drop(oldest);
+  }
+}
+
+JSValueRef ScriptHost::evaluate_text(Context& context, std::string_view source, const char* name, JSValueRef* exception) {
+  const Text text(source);
+  const Text url{std::string_view(name)};
+  return JSEvaluateScript(context.global, text.get(), nullptr, url.get(), 1, exception);
+}
+
+ScriptResult ScriptHost::text_result(JSContextRef context, JSValueRef value) {
+  JSValueRef exception = nullptr;
+  const Text text(JSValueToStringCopy(context, value, &exception));
+  if (exception != nullptr || text.get() == nullptr) return {wire::Status::too_large, {}};
+  // A character is at least one byte, so this refuses nothing that is within the limit and bounds the copy.
+  if (JSStringGetLength(text.get()) > result_limit_ + (64u << 10)) return {wire::Status::too_large, {}};
+  const std::size_t most = JSStringGetMaximumUTF8CStringSize(text.get());
+  if (scratch_.size() < most) scratch_.resize(most);
+  const std::size_t size = JSStringGetUTF8CString(text.get(), scratch_.data(), most);
+  return {wire::Status::done, scratch_.substr(0, size == 0 ? 0 : size - 1)};
+}
+
+ScriptResult ScriptHost::explain(Context& context, JSValueRef exception) {
+  JSValueRef second = nullptr;
+  const JSValueRef text = JSObjectCallAsFunction(context.global, context.explain, nullptr, 1, &exception, &second);
+  if (second != nullptr || text == nullptr) {
+    return {wire::Status::done, "Fcom-5002\n\"driver internal error: Error: the exception has no text\"\n\n\n"};
+  }
+  return text_result(context.global, text);
+}
+
+ScriptResult ScriptHost::evaluate_in(Script& script, Context& context) {
+  context.global = JSGlobalContextCreateInGroup(group_, nullptr);
+  std::array<JSValueRef, 2> makers{};
+  JSValueRef exception = nullptr;
+  makers[0] = evaluate_text(context, kPreludeBuffer, "prelude", &exception);
+  if (exception == nullptr) makers[1] = evaluate_text(context, kPreludeEnvironment, "prelude", &exception);
+  JSValueRef prelude = nullptr;
+  if (exception == nullptr) prelude = evaluate_text(context, kPrelude, "prelude", &exception);
+  JSObjectRef made = nullptr;
+  if (exception == nullptr) {
+    const JSObjectRef function = JSValueToObject(context.global, prelude, &exception);
+    const JSValueRef list = JSObjectCallAsFunction(context.global, function, nullptr, makers.size(), makers.data(), &exception);
+    if (exception == nullptr) made = JSValueToObject(context.global, list, &exception);
+  }
+  if (made == nullptr) return {wire::Status::done, "Fcom-5002\n\"driver internal error: Error: the prelude failed\"\n\n\n"};
+  for (auto [kept, index] : {std::pair{&context.bind, 0u}, {&context.call, 1u}, {&context.explain, 2u}}) {
+    *kept = object_at(context.global, made, index);
+    JSValueProtect(context.global, *kept);
+  }
+
+  evaluate_text(context, script.source, "driver.js", &exception);
+  if (exception != nullptr) return explain(context, exception);
+  const JSValueRef found = evaluate_text(context, kLookUp, "prelude", &exception);
+  JSValueRef points = JSValueMakeUndefined(context.global);
+  if (exception == nullptr && !script.points_source.empty()) {
+    // Evaluated by itself: a function's scope keeps its names apart from the driver's.
+    const std::string wrapped = "(function(){var exports={},module={exports:exports};return (function(exports,module){" +
+                                script.points_source +
+                                "\nreturn [typeof extractPoints==='function'?extractPoints:undefined,exports,module];\n})"
+                                "(exports,module);})()";
+    points = evaluate_text(context, wrapped, "extractPoints.js", &exception);
+  }
+  if (exception != nullptr) return explain(context, exception);
+  const Text schema{std::string_view(script.points_schema)};
+  const int signature = script.signature == wire::kAnySignature ? -1 : script.signature;
+  const std::array<JSValueRef, 4> arguments = {found, JSValueMakeNumber(context.global, signature), points,
+                                               JSValueMakeString(context.global, schema.get())};
+  const JSValueRef offers =
+      JSObjectCallAsFunction(context.global, context.bind, nullptr, arguments.size(), arguments.data(), &exception);
+  if (exception != nullptr) return explain(context, exception);
+  auto result = text_result(context.global, offers);
+  if (result.text.empty()) return {wire::Status::done, std::string(kNoSignature)};
+  context.offers = result.text;
+  return {wire::Status::done, {}};
+}
+
+// Makes script.context. Its failure, if any, is kept there, so that code that cannot work is not evaluated again for every
+// message; one that ran out of time is not kept.
+ScriptResult ScriptHost::evaluate(Script& script) {
+  page_.phase.store(wire::Page::evaluating, std::memory_order_release);
+  set_time_limit(script.evaluation_limit_ms);
+  timed_out_ = false;
+  auto context = std::make_unique<Context>();
+  auto result = evaluate_in(script, *context);
+  page_.phase.store(wire::Page::calling, std::memory_order_release);
+  if (timed_out_) return {wire::Status::evaluation_timed_out, {}};
+  context->failure = result.text;
+  context->used = std::chrono::steady_clock::now();
+  script.context = std::move(context);
+  return {wire::Status::done, {}};
+}
+
+ScriptResult ScriptHost::invoke(Context& context, const wire::Call& frame) {
+  const JSGlobalContextRef js = context.global;
+  const JSValueRef undefined = JSValueMakeUndefined(js);
+  std::array<JSValueRef, 6> arguments = {JSValueMakeNumber(js, frame.operation), undefined, undefined, undefined, undefined,
+                                         undefined};
+  if (frame.operation != 2) {
+    std::vector<JSValueRef> bytes(frame.bytes.size());
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      bytes[i] = JSValueMakeNumber(js, static_cast<unsigned char>(frame.bytes[i]));
+    }
+    arguments[1] = JSObjectMakeArray(js, bytes.size(), bytes.data(), nullptr);
+  }
+  if (frame.fport >= 0) arguments[2] = JSValueMakeNumber(js, frame.fport);
+  if (frame.time) arguments[3] = JSValueMakeNumber(js, static_cast<double>(*frame.time));
+  if (frame.operation == 2) {
+    const Text data(frame.data);
+    arguments[4] = JSValueMakeString(js, data.get());
+  }
+  if (!frame.rest.empty()) {
+    const Text rest(frame.rest);
+    arguments[5] = JSValueMakeString(js, rest.get());
+  }
+  set_time_limit(call_limit_ms_);
+  timed_out_ = false;
+  JSValueRef exception = nullptr;
+  const JSValueRef value =
+      JSObjectCallAsFunction(js, context.call, nullptr, arguments.size(), arguments.data(), &exception);
+  if (timed_out_) return {wire::Status::timed_out, {}};
+  if (exception != nullptr) return explain(context, exception);
+  return text_result(js, value);
+}
+
+ScriptResult ScriptHost::call(const wire::Call& frame) {
+  const auto found = scripts_.find(frame.number);
+  if (found == scripts_.end()) return {wire::Status::unknown_driver, {}};
+  Script& script = found->second;
+  if (!script.context) {
+    auto result = evaluate(script);
+    if (!script.context) return result;
+    recent_.push_front(frame.number);
+    script.recent = recent_.begin();
+    tidy();
+  } else if (script.recent != recent_.begin()) {
+    recent_.splice(recent_.begin(), recent_, script.recent);
+  }
+  if (!script.context->failure.empty()) return {wire::Status::done, script.context->failure};
+  auto result = invoke(*script.context, frame);
+  script.context->used = std::chrono::steady_clock::now();
+  // After a call that ran out of time or stack its global object may be half changed (spec drivers.md 9.4).
+  if (result.status == wire::Status::timed_out || (result.status == wire::Status::done && result.text.starts_with('S'))) {
+    drop(script);
+  }
+  return result;
+}
+
+ScriptResult ScriptHost::inspect(const wire::Inspect& frame) {
+  const auto found = scripts_.find(frame.number);
+  if (found == scripts_.end()) return {wire::Status::unknown_driver, {}};
+  Script& script = found->second;
+  drop(script);
+  auto result = evaluate(script);
+  if (!script.context) return result;
+  auto context = std::move(script.context);
+  if (!context->failure.empty()) return {wire::Status::done, context->failure};
+  return {wire::Status::done, "I" + context->offers};
+}
+
+}  // namespace sluice::driver

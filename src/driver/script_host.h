@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <JavaScriptCore/JavaScript.h>
+
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "driver/wire.h"
+
+namespace sluice::driver {
+
+// What a call or an inspection gave, as it goes onto the wire.
+struct ScriptResult {
+  wire::Status status = wire::Status::done;
+  std::string text;
+};
+
+// The JavaScript side of a host process: one virtual machine, one warm global object for each loaded driver, evaluated at
+// first use and dropped when long unused. One thread.
+class ScriptHost {
+ public:
+  explicit ScriptHost(wire::Page& page) : page_(page) {}
+  ~ScriptHost();
+  ScriptHost(const ScriptHost&) = delete;
+  ScriptHost& operator=(const ScriptHost&) = delete;
+
+  // Starts the machine and touches all that opens files or starts threads: compilers, collector, watchdog, locale data,
+  // time zones. False where it does not work.
+  bool warm_up();
+  void set_limits(std::uint64_t result_limit) { result_limit_ = result_limit; }
+  void set_call_limit(std::uint32_t milliseconds) { call_limit_ms_ = milliseconds; }
+
+  void load(const wire::Load& frame);
+  void unload(std::uint32_t number);
+  // True where the driver's global object is warm: the call is then likely to be quick.
+  [[nodiscard]] bool is_warm(std::uint32_t number) const;
+  ScriptResult call(const wire::Call& frame);
+  ScriptResult inspect(const wire::Inspect& frame);
+  // Drops global objects unused for five minutes. Cheap; to be called now and then.
+  void tidy();
+
+ private:
+  struct Context {
+    JSGlobalContextRef global = nullptr;
+    JSObjectRef bind = nullptr, call = nullptr, explain = nullptr;
+    std::string failure;  // what every call gets when the evaluation failed
+    std::string offers;   // what bind said
+    std::chrono::steady_clock::time_point used;
+
+    Context() = default;
+    Context(const Context&) = delete;
+    Context& operator=(const Context&) = delete;
+    ~Context() {
+      for (const JSObjectRef kept : {bind, call, explain}) {
+        if (kept != nullptr) JSValueUnprotect(global, kept);
+      }
+      if (global != nullptr) JSGlobalContextRelease(global);
+    }
+  };
+  struct Script {
+    std::uint8_t signature = 0;
+    std::uint32_t evaluation_limit_ms = 1000;
+    std::string id, source, points_source, points_schema;
+    std::unique_ptr<Context> context;
+    std::list<std::uint32_t>::iterator recent;  // valid while there is a context
+  };
+
+  void set_time_limit(std::uint32_t milliseconds);
+  ScriptResult evaluate(Script& script);
+  ScriptResult evaluate_in(Script& script, Context& context);
+  JSValueRef evaluate_text(Context& context, std::string_view source, const char* name, JSValueRef* exception);
+  ScriptResult explain(Context& context, JSValueRef exception);
+  ScriptResult invoke(Context& context, const wire::Call& frame);
+  ScriptResult text_result(JSContextRef context, JSValueRef value);
+  Context* make_context();
+  void drop(Script& script);
+  static bool stop_requested(JSContextRef context, void* self);
+
+  wire::Page& page_;
+  JSContextGroupRef group_ = nullptr;
+  std::unordered_map<std::uint32_t, Script> scripts_;
+  std::list<std::uint32_t> recent_;  // numbers of the drivers with a context, latest first
+  std::uint64_t result_limit_ = 1u << 20;
+  std::uint32_t call_limit_ms_ = 1000, set_limit_ms_ = 0;
+  bool timed_out_ = false;
+  std::string scratch_;
+};
+
+}  // namespace sluice::driver
