@@ -116,34 +116,42 @@ def run_sluice(options, broker):
         server.stop()
 
 
-DECODE = re.sub(r"^//.*\n", "", (ROOT / "examples/drivers/climate/index.js").read_text(), flags=re.M)
-NODE_RED_FUNCTION = DECODE + r"""
-const crypto = global.get("crypto"), key = global.get("asKey"), known = global.get("known");
+# One node a stage, as one writes it there: verify, match, decode, shape, publish. The match is a map, not 1,000 rules in a row.
+NODE_RED_VERIFY = r"""
+const crypto = global.get("crypto"), key = global.get("asKey");
 const root = msg.payload.DevEUI_uplink, q = msg.req.query;
 const text = root.CustomerID + root.DevEUI + root.FPort + root.FCntUp + root.payload_hex +
   `LrnDevEui=${q.LrnDevEui}&LrnFPort=${q.LrnFPort}&LrnInfos=${q.LrnInfos}&AS_ID=${q.AS_ID}&Time=${q.Time}` + key;
-if (crypto.createHash("sha256").update(text).digest("hex") !== q.Token) { msg.statusCode = 401; msg.payload = ""; return [msg, null]; }
-let out = null;
-if (known.has(root.DevEUI)) {
-  const result = decodeUplink({ fPort: root.FPort, bytes: [...Buffer.from(root.payload_hex, "hex")], recvTime: new Date(root.Time) });
-  if (result.errors && result.errors.length) root.payloadDecodedError = { code: "com-5000", message: result.errors.join(", ") };
-  else root.payload = result.data;
-  out = { topic: "up/" + root.DevEUI, payload: JSON.stringify(msg.payload), qos: 1 };
-}
-msg.statusCode = 204; msg.payload = "";
-return [msg, out];
+const good = crypto.createHash("sha256").update(text).digest("hex") === q.Token;
+return [{ req: msg.req, res: msg.res, statusCode: good ? 204 : 401, payload: "" }, good ? { payload: msg.payload } : null];
+"""
+NODE_RED_MATCH = r"""
+return global.get("flows").has(msg.payload.DevEUI_uplink.DevEUI) ? msg : null;
+"""
+NODE_RED_DECODE = re.sub(r"^//.*\n", "", (ROOT / "examples/drivers/climate/index.js").read_text(), flags=re.M) + r"""
+const root = msg.payload.DevEUI_uplink;
+const result = decodeUplink({ fPort: root.FPort, bytes: [...Buffer.from(root.payload_hex, "hex")], recvTime: new Date(root.Time) });
+if (result.errors && result.errors.length) root.payloadDecodedError = { code: "com-5000", message: result.errors.join(", ") };
+else root.payload = result.data;
+msg.topic = "up/" + root.DevEUI;
+return msg;
 """
 
 
 def node_red_flow(broker_port):
+    def function(name, code, wires):
+        return {"id": "n-" + name, "type": "function", "z": "t", "func": code, "outputs": len(wires), "wires": wires}
     return [
         {"id": "t", "type": "tab", "label": "bench"},
         {"id": "b", "type": "mqtt-broker", "broker": "127.0.0.1", "port": str(broker_port), "clientid": "", "autoConnect": True,
          "usetls": False, "protocolVersion": "4", "keepalive": "60", "cleansession": True},
-        {"id": "in", "type": "http in", "z": "t", "url": "/tunnel", "method": "post", "upload": False, "wires": [["f"]]},
-        {"id": "f", "type": "function", "z": "t", "func": NODE_RED_FUNCTION, "outputs": 2, "wires": [["r"], ["m"]]},
-        {"id": "r", "type": "http response", "z": "t", "statusCode": "", "headers": {}, "wires": []},
-        {"id": "m", "type": "mqtt out", "z": "t", "topic": "", "qos": "1", "retain": "false", "broker": "b", "wires": []},
+        {"id": "in", "type": "http in", "z": "t", "url": "/tunnel", "method": "post", "upload": False, "wires": [["n-verify"]]},
+        function("verify", NODE_RED_VERIFY, [["answer"], ["n-match"]]),
+        {"id": "answer", "type": "http response", "z": "t", "statusCode": "", "headers": {}, "wires": []},
+        function("match", NODE_RED_MATCH, [["n-decode"]]),
+        function("decode", NODE_RED_DECODE, [["shape"]]),
+        {"id": "shape", "type": "json", "z": "t", "property": "payload", "action": "str", "pretty": False, "wires": [["out"]]},
+        {"id": "out", "type": "mqtt out", "z": "t", "topic": "", "qos": "1", "retain": "false", "broker": "b", "wires": []},
     ]
 
 
@@ -162,8 +170,8 @@ def run_node_red(options, broker):
     (user / "settings.js").write_text(f"""module.exports = {{ flowFile: 'flows.json', uiHost: '127.0.0.1', uiPort: {port},
       httpAdminRoot: false, credentialSecret: false, logging: {{ console: {{ level: 'warn', metrics: false, audit: false }} }},
       functionGlobalContext: {{ crypto: require('crypto'), asKey: '{kit.AS_KEY}',
-        known: new Set(Array.from({{ length: {options.flows} }}, (_, i) =>
-          ({FIRST_DEV_EUI}n + BigInt(i)).toString(16).toUpperCase().padStart(16, '0'))) }} }};""")
+        flows: new Map(Array.from({{ length: {options.flows} }}, (_, i) =>
+          ({FIRST_DEV_EUI}n + BigInt(i)).toString(16).toUpperCase().padStart(16, '0')).map(eui => [eui, true])) }} }};""")
     process = kit.Process(["node", entry, "--userDir", user, "--settings", user / "settings.js"], user / "log", {"NODE_ENV": "production"})
     try:
         kit.wait_for(lambda: kit.port_is_open(port), 60, "node-red to listen")
