@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/options.h"
+
+#include <charconv>
+#include <functional>
+#include <map>
+
+#include <yaml-cpp/yaml.h>
+
+#include "base/clock.h"
+#include "base/codec.h"
+
+namespace sluice::app {
+namespace {
+
+using Setter = std::function<bool(const std::string&)>;
+struct Key {
+  Setter set;
+  const char* takes;
+};
+
+Setter text(std::string& target) {
+  return [&](const std::string& value) {
+    target = value;
+    return true;
+  };
+}
+
+template <class T>
+Setter size(T& target) {
+  return [&](const std::string& value) {
+    auto n = parse_size(value);
+    if (n) target = static_cast<T>(*n);
+    return n.has_value();
+  };
+}
+
+template <class T>
+Setter number(T& target) {
+  return [&](const std::string& value) {
+    return std::from_chars(value.data(), value.data() + value.size(), target).ptr == value.data() + value.size();
+  };
+}
+
+template <class T>
+Setter duration(T& target) {
+  return [&](const std::string& value) {
+    auto ms = parse_duration(value);
+    if (ms) target = std::chrono::duration_cast<T>(*ms);
+    return ms && ms->count() > 0;
+  };
+}
+
+std::map<std::string, Key> known_keys(ServeOptions& o) {
+  constexpr const char* kText = "a text";
+  constexpr const char* kSize = "a size as 512MiB or 10GiB";
+  constexpr const char* kCount = "a whole number";
+  constexpr const char* kDuration = "a duration as 7d or 12h30m";
+  return {
+      {"listen", {text(o.listen), kText}},
+      {"data", {text(o.data), kText}},
+      {"publicUrl", {text(o.public_url), kText}},
+      {"logLevel", {text(o.log_level), "debug, info, warn, error or off"}},
+      {"ioThreads", {number(o.io_threads), kCount}},
+      {"queue.maxBytes", {size(o.queue.max_bytes), kSize}},
+      {"queue.minFreeBytes", {size(o.queue.min_free_bytes), kSize}},
+      {"queue.keepBytes", {size(o.queue.keep_bytes), kSize}},
+      {"queue.listMaxCount", {number(o.queue.list_max_count), kCount}},
+      {"queue.listMaxBytes", {size(o.queue.list_max_bytes), kSize}},
+      {"queue.listMaxAge", {duration(o.queue.list_max_age), kDuration}},
+      {"queue.repeatsMax", {number(o.queue.repeats_max), kCount}},
+      {"drivers.hosts", {number(o.drivers.fast_hosts), kCount}},
+      {"drivers.memoryLimit", {size(o.drivers.memory_limit), kSize}},
+      {"drivers.resultLimit", {size(o.drivers.result_limit), kSize}},
+  };
+}
+
+Result<void> read_map(const YAML::Node& node, const std::string& prefix, const std::map<std::string, Key>& keys) {
+  for (const auto& entry : node) {
+    auto name = prefix + entry.first.Scalar();
+    auto where = "line " + std::to_string(entry.first.Mark().line + 1) + ": " + name;
+    if (entry.second.IsMap()) {
+      if (auto inner = read_map(entry.second, name + ".", keys); !inner) return inner;
+      continue;
+    }
+    auto key = keys.find(name);
+    if (key == keys.end()) return Error{ErrorKind::bad_config, where + ": there is no such setting"};
+    if (!entry.second.IsScalar() || !key->second.set(entry.second.Scalar())) {
+      return Error{ErrorKind::bad_config, where + ": takes " + key->second.takes};
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  text = trim(text);
+  std::uint64_t n = 0;
+  auto end = std::from_chars(text.data(), text.data() + text.size(), n).ptr;
+  if (end == text.data()) return std::nullopt;
+  auto unit = to_lower(trim(text.substr(static_cast<std::size_t>(end - text.data()))));
+  static const std::map<std::string, unsigned> kShifts{{"", 0},     {"b", 0},    {"kib", 10}, {"mib", 20},
+                                                       {"gib", 30}, {"tib", 40}, {"k", 10},   {"m", 20},
+                                                       {"g", 30},   {"t", 40}};
+  auto shift = kShifts.find(unit);
+  if (shift == kShifts.end() || n > (~0ull >> shift->second)) return std::nullopt;
+  return n << shift->second;
+}
+
+Result<void> read_config(const std::string& path, ServeOptions& options) {
+  try {
+    auto root = YAML::LoadFile(path);
+    if (root.IsNull()) return {};
+    if (!root.IsMap()) return Error{ErrorKind::bad_config, path + ": must hold a map of settings"};
+    auto keys = known_keys(options);
+    auto read = read_map(root, "", keys);
+    if (!read) return read.error().wrap(path);
+    return {};
+  } catch (const YAML::Exception& e) {
+    return Error{ErrorKind::bad_config, path + ": " + e.what()};
+  }
+}
+
+}  // namespace sluice::app

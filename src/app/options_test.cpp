@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/options.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/crypto.h"
+
+namespace sluice::app {
+namespace {
+
+Result<void> read(const std::string& yaml, ServeOptions& options) {
+  auto path = std::filesystem::temp_directory_path() / ("sluice-config-" + random_uuid());
+  std::ofstream(path) << yaml;
+  auto result = read_config(path, options);
+  std::filesystem::remove(path);
+  return result;
+}
+
+TEST(Options, ReadsNestedKeys) {
+  ServeOptions options;
+  auto result = read("listen: 0.0.0.0:9000\nqueue:\n  maxBytes: 2GiB\n  listMaxAge: 2d\ndrivers:\n  hosts: 3\n", options);
+  ASSERT_TRUE(result) << result.error().text;
+  EXPECT_EQ(options.listen, "0.0.0.0:9000");
+  EXPECT_EQ(options.queue.max_bytes, 2ull << 30);
+  EXPECT_EQ(options.queue.list_max_age, std::chrono::hours(48));
+  EXPECT_EQ(options.drivers.fast_hosts, 3u);
+  EXPECT_TRUE(read("", options));
+}
+
+TEST(Options, SaysWhereAndWhatIsWrong) {
+  ServeOptions options;
+  auto unknown = read("listen: x\nqueue:\n  maxbytes: 1\n", options);
+  ASSERT_FALSE(unknown);
+  EXPECT_NE(unknown.error().text.find("line 3: queue.maxbytes: there is no such setting"), std::string::npos);
+  auto wrong = read("queue: {maxBytes: lots}\n", options);
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().text.find("takes a size"), std::string::npos);
+  EXPECT_FALSE(read("[1]\n", options));
+  EXPECT_FALSE(read("a: [", options));
+  EXPECT_FALSE(read_config("/nonexistent", options));
+}
+
+TEST(Options, Sizes) {
+  EXPECT_EQ(parse_size("1000"), 1000u);
+  EXPECT_EQ(parse_size("256 MiB"), 256u << 20);
+  EXPECT_FALSE(parse_size("1.5GiB"));
+  EXPECT_FALSE(parse_size("-1"));
+  EXPECT_FALSE(parse_size("99999999999TiB"));
+}
+
+}  // namespace
+}  // namespace sluice::app
