@@ -20,13 +20,13 @@ struct Settings {
   std::string id, account;
   std::string as_id, as_key;
   bool security = true;
-  std::string downlink_url;                         // empty: this binder takes no downlinks
+  std::string downlink_url;  // empty: this binder takes no downlinks
   std::optional<std::chrono::milliseconds> max_time_deviation;
 };
 
 // A request of the tunnel as it came.
 struct Request {
-  std::string_view query;         // still percent-encoded, without '?'
+  std::string_view query;  // still percent-encoded, without '?'
   std::string_view content_type;
   std::string_view body;
 };
@@ -41,6 +41,7 @@ struct Refusal {
 std::variant<message::Message, Refusal> accept(const Settings& settings, const Request& request, UnixMillis now);
 
 // The token of spec messages.md 8.2 for a body and a query; what the simulator and the HTTP connector sign with.
-std::string make_token(std::string_view body_elements, std::string_view decoded_query_without_token, std::string_view as_key);
+std::string make_token(std::string_view body_elements, std::string_view decoded_query_without_token,
+                       std::string_view as_key);
 
 }  // namespace sluice::binder::thingpark
