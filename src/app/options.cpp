@@ -4,7 +4,6 @@
 #include <charconv>
 #include <functional>
 #include <map>
-
 #include <yaml-cpp/yaml.h>
 
 #include "base/clock.h"
@@ -100,9 +99,8 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   auto end = std::from_chars(text.data(), text.data() + text.size(), n).ptr;
   if (end == text.data()) return std::nullopt;
   auto unit = to_lower(trim(text.substr(static_cast<std::size_t>(end - text.data()))));
-  static const std::map<std::string, unsigned> kShifts{{"", 0},     {"b", 0},    {"kib", 10}, {"mib", 20},
-                                                       {"gib", 30}, {"tib", 40}, {"k", 10},   {"m", 20},
-                                                       {"g", 30},   {"t", 40}};
+  static const std::map<std::string, unsigned> kShifts{{"", 0},     {"b", 0},  {"kib", 10}, {"mib", 20}, {"gib", 30},
+                                                       {"tib", 40}, {"k", 10}, {"m", 20},   {"g", 30},   {"t", 40}};
   auto shift = kShifts.find(unit);
   if (shift == kShifts.end() || n > (~0ull >> shift->second)) return std::nullopt;
   return n << shift->second;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/options.h"
 
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <fstream>
+#include <gtest/gtest.h>
 
 #include "base/crypto.h"
 
@@ -21,7 +20,8 @@ Result<void> read(const std::string& yaml, ServeOptions& options) {
 
 TEST(Options, ReadsNestedKeys) {
   ServeOptions options;
-  auto result = read("listen: 0.0.0.0:9000\nqueue:\n  maxBytes: 2GiB\n  listMaxAge: 2d\ndrivers:\n  hosts: 3\n", options);
+  auto result =
+      read("listen: 0.0.0.0:9000\nqueue:\n  maxBytes: 2GiB\n  listMaxAge: 2d\ndrivers:\n  hosts: 3\n", options);
   ASSERT_TRUE(result) << result.error().text;
   EXPECT_EQ(options.listen, "0.0.0.0:9000");
   EXPECT_EQ(options.queue.max_bytes, 2ull << 30);

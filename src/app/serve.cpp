@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/serve.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
-#include <iostream>
-#include <thread>
-
-#include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <iostream>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <fcntl.h>
+#include <thread>
 #include <unistd.h>
 
 #include "api/auth.h"
@@ -67,9 +66,9 @@ class Sluice {
     if (auto opened = open_data(); !opened) return opened;
     if (auto started = start_engine(); !started) return started;
     server_ = std::make_unique<api::Server>(
-        io_, api::make_context({*store_, *events_, clock_, metrics_, registry_, *runner_, *catalogue_, *engine_, *binders_,
-                                *queue_, *router_, *downlinks_, options_.public_url, [this] { return ready_.load() && !queue_->full(); },
-                                options_.data}));
+        io_, api::make_context({*store_, *events_, clock_, metrics_, registry_, *runner_, *catalogue_, *engine_,
+                                *binders_, *queue_, *router_, *downlinks_, options_.public_url,
+                                [this] { return ready_.load() && !queue_->full(); }, options_.data}));
     auto listening = server_->start(options_.listen);
     if (!listening) return listening;
     ready_ = true;
@@ -97,7 +96,8 @@ class Sluice {
     events_.reset();
     work_guard_.reset();
     io_.stop();
-    for (auto& thread : threads_) thread.join();
+    for (auto& thread : threads_)
+      thread.join();
     disk_.join();
     log::info("stopped");
   }
@@ -106,7 +106,8 @@ class Sluice {
   Result<void> open_data() {
     std::error_code ec;
     std::filesystem::create_directories(options_.data, ec);
-    if (ec) return Error{ErrorKind::bad_config, "cannot make the data directory " + options_.data + ": " + ec.message()};
+    if (ec)
+      return Error{ErrorKind::bad_config, "cannot make the data directory " + options_.data + ": " + ec.message()};
     ::chmod(options_.data.c_str(), 0700);
     auto lock = lock_directory(options_.data);
     if (!lock) return lock.error();
@@ -121,7 +122,8 @@ class Sluice {
     if (!secret) return secret.error();
     if (!secret->empty()) {
       // The one time it is shown; on standard output, apart from the log.
-      std::cout << "client id admin, secret " << *secret << " (kept in " << options_.data << "/admin-secret)\n" << std::flush;
+      std::cout << "client id admin, secret " << *secret << " (kept in " << options_.data << "/admin-secret)\n"
+                << std::flush;
     }
     options_.queue.directory = options_.data + "/queue";
     auto queue = queue::open_rocks(options_.queue, clock_, metrics_);
@@ -139,11 +141,11 @@ class Sluice {
     if (auto loaded = binders_->reload(); !loaded) return loaded;
     sender_ = std::make_unique<binder::DownlinkSender>(http_, clock_, metrics_);
     router_ = std::make_unique<flow::Router>(*queue_, *store_, *catalogue_, *engine_, *events_, clock_, metrics_);
-    downlinks_ = std::make_unique<flow::Downlinks>(*router_, *catalogue_, *engine_, *events_, clock_, metrics_,
-                                                   [this](const std::string& account, const std::string& binder,
-                                                          message::Downlink downlink, auto done) {
-                                                     send_downlink(account, binder, std::move(downlink), std::move(done));
-                                                   });
+    downlinks_ = std::make_unique<flow::Downlinks>(
+        *router_, *catalogue_, *engine_, *events_, clock_, metrics_,
+        [this](const std::string& account, const std::string& binder, message::Downlink downlink, auto done) {
+          send_downlink(account, binder, std::move(downlink), std::move(done));
+        });
     auto stored = store_->connections("");
     if (!stored) return stored.error();
     runner_ = std::make_unique<connection::Runner>(connection::Shared{
@@ -151,7 +153,8 @@ class Sluice {
         [this](connection::Command command, auto done) { handle_command(std::move(command), std::move(done)); },
         options_.public_url});
     auto count = options_.io_threads ? options_.io_threads : std::clamp(std::thread::hardware_concurrency(), 2u, 8u);
-    for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this] { run_io(); });
+    for (unsigned i = 0; i < count; ++i)
+      threads_.emplace_back([this] { run_io(); });
     runner_->start(*stored);
     return router_->start();
   }
@@ -171,7 +174,8 @@ class Sluice {
                      std::function<void(bool, int, std::string)> done) {
     auto settings = binders_->for_downlink(account, binder);
     if (!settings) {
-      done(false, 404, "no network server is attached that takes downlinks for this device: set downlinkUrl on its binder");
+      done(false, 404,
+           "no network server is attached that takes downlinks for this device: set downlinkUrl on its binder");
       return;
     }
     sender_->send(settings, std::move(downlink), [done = std::move(done)](binder::DownlinkAnswer answer) {
@@ -181,10 +185,11 @@ class Sluice {
 
   void handle_command(connection::Command command, std::function<void(connection::CommandResult)> done) {
     flow::DownlinkSource source{command.account, command.connection_id, std::move(command.defaults), false};
-    downlinks_->handle(std::move(source), std::move(command.body), [done = std::move(done)](flow::DownlinkResult result) {
-      done({result.status == flow::DownlinkResult::Status::accepted, result.is_command, std::move(result.downlink),
-            std::move(result.text)});
-    });
+    downlinks_->handle(std::move(source), std::move(command.body),
+                       [done = std::move(done)](flow::DownlinkResult result) {
+                         done({result.status == flow::DownlinkResult::Status::accepted, result.is_command,
+                               std::move(result.downlink), std::move(result.text)});
+                       });
   }
 
   ServeOptions options_;
@@ -192,7 +197,8 @@ class Sluice {
   Metrics metrics_;
   connector::Registry registry_;
   boost::asio::io_context io_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_guard_ = boost::asio::make_work_guard(io_);
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_guard_ =
+      boost::asio::make_work_guard(io_);
   boost::asio::thread_pool disk_{kDiskThreads};
   HttpClient http_;
   std::unique_ptr<store::Store> store_;
@@ -220,13 +226,16 @@ int serve(ServeOptions options) {
     return 1;
   }
   if (options.public_url.empty()) options.public_url = "http://" + options.listen;
-  while (options.public_url.ends_with('/')) options.public_url.pop_back();
+  while (options.public_url.ends_with('/'))
+    options.public_url.pop_back();
   set_process_limits();
   std::signal(SIGPIPE, SIG_IGN);
   Sluice sluice(std::move(options));
   auto started = sluice.start();
-  if (!started) log::error("cannot start: {}", started.error().text);
-  else sluice.run();
+  if (!started)
+    log::error("cannot start: {}", started.error().text);
+  else
+    sluice.run();
   sluice.stop();
   return started ? 0 : 1;
 }
@@ -240,7 +249,8 @@ void add_serve(CLI::App& app, std::function<int()>& run) {
   serve_word->add_option("--config", flags->config, "Settings as YAML (docs/operations.md)")->check(CLI::ExistingFile);
   serve_word->add_option("--data", flags->data, "Directory for all that is kept (default ./sluice-data)");
   serve_word->add_option("--listen", flags->listen, "HOST:PORT to serve on (default 127.0.0.1:8080)");
-  serve_word->add_option("--public-url", flags->public_url, "How others reach this server, for uplink and downlink URLs");
+  serve_word->add_option("--public-url", flags->public_url,
+                         "How others reach this server, for uplink and downlink URLs");
   serve_word->add_option("--log-level", flags->log_level, "debug, info, warn, error or off (default info)");
   serve_word->footer("SLUICE_ADMIN_SECRET sets the secret of the client id 'admin' instead of a random one.");
   serve_word->callback([flags, &run] {
