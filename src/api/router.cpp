@@ -55,7 +55,7 @@ std::string allowed_methods(const std::vector<std::string_view>& path) {
 std::string media_type(std::string_view header) { return to_lower(trim(header.substr(0, header.find(';')))); }
 
 bool accepts(std::string_view header, std::string_view produced) {
-  if (trim(header).empty()) return true;
+  if (trim(header).empty() || produced == "*") return true;
   while (!header.empty()) {
     auto part = header.substr(0, header.find(','));
     header.remove_prefix(std::min(header.size(), part.size() + 1));

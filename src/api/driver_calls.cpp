@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/driver_calls.h"
+
+#include <condition_variable>
+
+#include "base/codec.h"
+#include "base/crypto.h"
+
+namespace sluice::api {
+namespace {
+
+// 10 times the CPU limit of a call is the engine's own hard stop; a batch may queue behind others.
+constexpr std::chrono::seconds kWait{30};
+constexpr std::size_t kMaxCode = 1 << 20;
+
+bool is_utf8(std::string_view text) {
+  // The JSON parser checks it, and a quoted text is JSON.
+  return json::parse(json::quote(text)).has_value();
+}
+
+// Hex text, or a list of bytes.
+std::optional<std::string> bytes_of(const boost::json::value* value) {
+  if (value == nullptr) return {};
+  if (value->is_string()) {
+    std::string text = to_lower(value->get_string());
+    return text.size() % 2 == 0 && (text.empty() || is_hex(text)) ? std::optional(text) : std::nullopt;
+  }
+  if (!value->is_array()) return {};
+  std::string bytes;
+  for (const auto& item : value->get_array()) {
+    if (!item.is_int64() || item.get_int64() < 0 || item.get_int64() > 255) return {};
+    bytes += static_cast<char>(item.get_int64());
+  }
+  return to_hex(bytes);
+}
+
+std::optional<int> port_of(const boost::json::object& example) {
+  for (const char* name : {"fPort", "fport"}) {
+    const auto* value = json::find(example, name);
+    if (value != nullptr && value->is_int64()) return static_cast<int>(value->get_int64());
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<driver::Outcome> run_calls(const Context& context, std::vector<DriverCall> calls) {
+  struct Waiting {
+    std::mutex mutex;
+    std::condition_variable done;
+    std::vector<std::optional<driver::Outcome>> outcomes;
+    std::size_t left = 0;
+  };
+  // Shared: an outcome that comes too late still finds its place.
+  auto waiting = std::make_shared<Waiting>();
+  waiting->outcomes.resize(calls.size());
+  waiting->left = calls.size();
+  std::vector<driver::Job> jobs;
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    jobs.push_back({.code = std::move(calls[i].code),
+                    .operation = calls[i].operation,
+                    .input = std::move(calls[i].input),
+                    .done = [waiting, i](driver::Outcome outcome) {
+                      std::lock_guard lock(waiting->mutex);
+                      waiting->outcomes[i] = std::move(outcome);
+                      if (--waiting->left == 0) waiting->done.notify_all();
+                    }});
+  }
+  context.run_drivers(std::move(jobs));
+  std::unique_lock lock(waiting->mutex);
+  waiting->done.wait_for(lock, kWait, [&] { return waiting->left == 0; });
+  std::vector<driver::Outcome> outcomes;
+  for (auto& outcome : waiting->outcomes) {
+    if (!outcome) {
+      outcome = driver::Outcome{.code = "com-5004", .message = "driver internal error: Error: Script execution timed out."};
+    }
+    outcomes.push_back(*outcome);
+  }
+  return outcomes;
+}
+
+driver::Outcome run_call(const Context& context, DriverCall call) {
+  std::vector<DriverCall> calls;
+  calls.push_back(std::move(call));
+  return std::move(run_calls(context, std::move(calls)).front());
+}
+
+Result<std::string> read_code(const boost::json::object& body) {
+  Error error{ErrorKind::permanent, "/code: is required: the JavaScript text in base64", "com-4000"};
+  const auto* value = json::find(body, "code");
+  if (value == nullptr || !value->is_string()) return error;
+  auto code = from_base64(value->get_string());
+  if (!code || code->empty() || !is_utf8(*code)) {
+    error.text = "/code: must be base64 of UTF-8 text";
+    return error;
+  }
+  if (code->size() > kMaxCode) {
+    error.text = "/code: may have at most 1 MiB";
+    return error;
+  }
+  return std::move(*code);
+}
+
+driver::DriverCodePtr loose_driver(const std::string& account, std::string source, driver::Signature signature,
+                                   std::string extract_points) {
+  auto revision = to_hex(sha256(source + '\0' + extract_points));
+  return std::make_shared<driver::DriverCode>(driver::DriverCode{.account = account,
+                                                                 .id = "code",
+                                                                 .revision = std::move(revision),
+                                                                 .signature = signature,
+                                                                 .source = std::move(source),
+                                                                 .extract_points_source = std::move(extract_points)});
+}
+
+bool same_json(const boost::json::value& a, const boost::json::value& b) {
+  if (a.is_number() && b.is_number()) {
+    return a == b || a.to_number<double>() == b.to_number<double>();
+  }
+  if (a.kind() != b.kind()) return false;
+  if (a.is_array()) {
+    const auto &x = a.get_array(), &y = b.get_array();
+    return x.size() == y.size() && std::equal(x.begin(), x.end(), y.begin(), same_json);
+  }
+  if (a.is_object()) {
+    const auto &x = a.get_object(), &y = b.get_object();
+    if (x.size() != y.size()) return false;
+    for (const auto& member : x) {
+      const auto* other = y.if_contains(member.key());
+      if (other == nullptr || !same_json(member.value(), *other)) return false;
+    }
+    return true;
+  }
+  return a == b;
+}
+
+boost::json::object run_example(const Context& context, const driver::DriverCodePtr& code,
+                                const boost::json::object& example, bool can_encode) {
+  auto failed = [](std::string text) {
+    return boost::json::object{{"ok", false}, {"error", std::move(text)}};
+  };
+  auto bytes = bytes_of(json::find(example, "bytes"));
+  const auto* data = json::find(example, "data");
+  if (!bytes || data == nullptr) return failed("an example needs bytes (hex) and data");
+  bool down = json::text_or(example, "type") == "downlink";
+  DriverCall call{.code = code};
+  call.operation = down ? (can_encode ? driver::Operation::encode_downlink : driver::Operation::decode_downlink)
+                        : driver::Operation::decode_uplink;
+  call.input.fport = port_of(example);
+  call.input.time = parse_time(json::text_or(example, "time"));
+  if (const auto* thing = json::find(example, "thing")) call.input.thing = json::write(*thing);
+  bool encode = call.operation == driver::Operation::encode_downlink;
+  (encode ? call.input.data : call.input.payload_hex) = encode ? json::write(*data) : *bytes;
+  auto outcome = run_call(context, std::move(call));
+  if (!outcome.ok) return failed(outcome.message);
+  if (encode) {
+    bool same = to_lower(outcome.payload_hex) == *bytes;
+    boost::json::object result{{"ok", same}, {"output", outcome.payload_hex}};
+    if (!same) result["expected"] = *bytes;
+    return result;
+  }
+  auto output = json::parse(outcome.data);
+  if (!output) return failed(output.error().text);
+  bool same = same_json(*output, *data);
+  boost::json::object result{{"ok", same}, {"output", std::move(*output)}};
+  if (!same) result["expected"] = *data;
+  return result;
+}
+
+}  // namespace sluice::api

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "api/router.h"
+#include "driver/engine.h"
+
+namespace sluice::api {
+
+// What a driver says to one call, waited for.
+struct DriverCall {
+  driver::DriverCodePtr code;
+  driver::Operation operation = driver::Operation::decode_uplink;
+  driver::Input input;
+};
+// Runs the calls side by side; the outcomes in the same order. A call whose outcome does not come in time (10 times the limit of a
+// call and some) counts as com-5004.
+std::vector<driver::Outcome> run_calls(const Context& context, std::vector<DriverCall> calls);
+driver::Outcome run_call(const Context& context, DriverCall call);
+
+// `code` of a request: base64 of UTF-8 text of at most 1 MiB. Errors: com-4000, `path` of the fault within.
+Result<std::string> read_code(const boost::json::object& body);
+
+// Code that is stored nowhere, as a driver of this account.
+driver::DriverCodePtr loose_driver(const std::string& account, std::string source, driver::Signature signature,
+                                   std::string extract_points = "");
+
+// An example of a driver (spec api.md 7) run on it: {"ok": bool, "output"?, "error"?, "expected"?}.
+boost::json::object run_example(const Context& context, const driver::DriverCodePtr& code,
+                                const boost::json::object& example, bool can_encode);
+
+// Same values, where 1 and 1.0 are the same number and the order of keys does not matter.
+bool same_json(const boost::json::value& a, const boost::json::value& b);
+
+// Where a point may not be called what it is called (spec drivers.md 11.3, 19); "" where all is well.
+std::string point_fault(std::string_view name, const boost::json::value& declaration);
+
+}  // namespace sluice::api
