@@ -40,7 +40,9 @@ std::string signed_query(std::string_view elements, std::string_view key = kKey)
 // The status of a refusal, 0 where the report is taken.
 int status(const std::variant<Message, Refusal>& answer) {
   const auto* refusal = std::get_if<Refusal>(&answer);
-  if (refusal && refusal->status == 401) EXPECT_EQ(refusal->text, "Authentication failed");
+  if (refusal && refusal->status == 401) {
+    EXPECT_EQ(refusal->text, "Authentication failed");
+  }
   return refusal ? refusal->status : 0;
 }
 
