@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP POST of each message (spec connectors.md 3.1). There is no connection to keep: opening tries whether the
+// endpoint can be reached, sending goes through the process' shared client, which keeps its sockets alive.
+#include "connector/connector.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <unordered_map>
+
+#include "connector/http/request.h"
+
+namespace sluice::connector::http {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::size_t kMaxInFlight = 64;
+
+class HttpConnector : public Connector {
+ public:
+  HttpConnector(Settings settings, Host& host)
+      : host_(host), plan_(Plan::read(settings, host.connection_id())), state_(std::make_shared<State>()) {}
+
+  ~HttpConnector() override { stop(); }
+
+  asio::awaitable<Result<void>> open() override {
+    if (!plan_) co_return plan_.error();
+    auto origin = fixed_origin(plan_->url);
+    if (origin.empty()) co_return Result<void>();
+    HttpRequest request = plan_->base;
+    request.url = origin;
+    request.connect_only = true;
+    if (state_->stopped) co_return Error{ErrorKind::cancelled, "closed before it was opened"};
+    // Shared, since the answer may come after this coroutine was destroyed.
+    struct Answer {
+      asio::steady_timer arrived;
+      std::optional<Result<HttpResponse>> result;
+    };
+    auto answer = std::make_shared<Answer>(
+        Answer{asio::steady_timer(host_.executor(), asio::steady_timer::time_point::max()), std::nullopt});
+    start(std::move(request), [answer](Result<HttpResponse> result) {
+      answer->result = std::move(result);
+      answer->arrived.cancel();
+    });
+    co_await answer->arrived.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (!answer->result) co_return Error{ErrorKind::cancelled, "given up"};
+    if (!*answer->result) co_return verdict_of(answer->result->error());
+    co_return Result<void>();
+  }
+
+  void send(Delivery delivery) override {
+    auto request = make_request(*plan_, delivery, host_.clock().now());
+    if (!request) return delivery.settle(request.error());
+    request->body = delivery.take_body();
+    auto kept = std::make_shared<Delivery>(std::move(delivery));
+    start(std::move(*request), [kept, strict = plan_->strict](Result<HttpResponse> result) {
+      kept->settle(result ? verdict_of(*result, strict) : Result<void>(verdict_of(result.error())));
+    });
+  }
+
+  asio::awaitable<void> close() override {
+    stop();
+    co_return;
+  }
+
+  [[nodiscard]] std::size_t max_in_flight() const override { return kMaxInFlight; }
+
+ private:
+  using Done = std::function<void(Result<HttpResponse>)>;
+  // Outlives the connector in answers that are still on their way to the strand. Only touched there.
+  struct State {
+    std::uint64_t last = 0;
+    bool stopped = false;
+    struct Running {
+      std::uint64_t handle = 0;
+      Done done;
+    };
+    std::unordered_map<std::uint64_t, Running> running;
+  };
+
+  void start(HttpRequest request, Done done) {
+    auto number = ++state_->last;
+    auto& running = state_->running[number];
+    running.done = std::move(done);
+    running.handle = host_.http().send(
+        std::move(request),
+        [weak = std::weak_ptr<State>(state_), executor = host_.executor(), number](Result<HttpResponse> result) {
+          asio::post(executor, [weak, number, result = std::move(result)]() mutable {
+            auto state = weak.lock();
+            if (!state) return;
+            auto found = state->running.find(number);
+            if (found == state->running.end()) return;
+            auto ended = std::move(found->second.done);
+            state->running.erase(found);
+            ended(std::move(result));
+          });
+        });
+  }
+
+  void stop() {
+    state_->stopped = true;
+    auto running = std::exchange(state_->running, {});
+    for (auto& [number, exchange] : running) {
+      host_.http().cancel(exchange.handle);
+      exchange.done(Error{ErrorKind::cancelled, "the connection is being closed"});
+    }
+  }
+
+  Host& host_;
+  Result<Plan> plan_;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace
+
+std::unique_ptr<Connector> make(Settings settings, Host& host) {
+  return std::make_unique<HttpConnector>(std::move(settings), host);
+}
+
+}  // namespace sluice::connector::http

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+
+namespace sluice::connector::mqtt {
+
+enum class Protocol { tcp, ssl, wss };
+
+// What TLS and the WebSocket need to know.
+struct TransportOptions {
+  Protocol protocol = Protocol::tcp;
+  std::string host;  // for SNI, the certificate's name and the Host header
+  std::uint16_t port = 0;
+  std::string path = "/mqtt";                    // WSS
+  std::string ca_pem, certificate_pem, key_pem;  // normalised PEM; ca empty: the system's roots
+};
+
+// A byte stream to the broker: TCP, TLS over it, or a WebSocket over that. One read and one write at a time. All on the
+// executor it was made with.
+class Transport {
+ public:
+  using Tcp = boost::asio::ip::tcp;
+  virtual ~Transport() = default;
+  virtual Tcp::socket& socket() = 0;
+  // After the socket is connected: TLS and WebSocket handshakes; `phase` says which is under way. Errors: bad_config
+  // (certificates, naming the reason), not_connected.
+  virtual boost::asio::awaitable<Result<void>> handshake(std::string& phase) = 0;
+  virtual boost::asio::awaitable<std::pair<boost::system::error_code, std::size_t>> read(
+      boost::asio::mutable_buffer into) = 0;
+  virtual boost::asio::awaitable<boost::system::error_code> write(boost::asio::const_buffer bytes) = 0;
+  // Ends everything under way at once, without a farewell.
+  void abort() {
+    boost::system::error_code ignored;
+    socket().close(ignored);
+  }
+};
+
+// Errors: bad_config where a certificate or key can't be used.
+Result<std::unique_ptr<Transport>> make_transport(const boost::asio::any_io_executor& executor,
+                                                  const TransportOptions& options);
+
+// The text and kind of a failed read or write: a broker that refuses our certificate says so only there with TLS 1.3.
+Error transport_error(const boost::system::error_code& ec);
+
+}  // namespace sluice::connector::mqtt
