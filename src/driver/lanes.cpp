@@ -8,7 +8,7 @@ namespace sluice::driver {
 namespace {
 
 constexpr auto kSlowFor = std::chrono::minutes(1);
-constexpr unsigned kQuickToReturn = 20;
+constexpr unsigned kQuickToReturn = 20, kStallsToSlow = 2;
 constexpr std::size_t kDevicesToSlow = 3;
 constexpr std::size_t kMaxSlowDevices = 4096, kMaxStalls = 64;
 
@@ -57,19 +57,22 @@ bool DriverState::is_slow(const std::string& device, Steady::time_point now) {
   if (slow_devices_.empty()) return false;
   const auto found = slow_devices_.find(device);
   if (found == slow_devices_.end()) return false;
-  if (now - found->second.since <= kSlowFor) return true;
+  if (now - found->second.since <= kSlowFor) return found->second.stalls >= kStallsToSlow;
   slow_devices_.erase(found);
   return false;
 }
 
 void DriverState::stalled(const std::string& device, Steady::time_point now) {
   if (slow_devices_.size() >= kMaxSlowDevices) slow_devices_.clear();
-  slow_devices_[device] = {now, 0};
+  Slow& slow = slow_devices_[device];
+  slow.stalls = now - slow.since <= kSlowFor ? slow.stalls + 1 : 1;
+  slow.since = now;
+  slow.quick = 0;
   stalls_.emplace_back(now, device);
   while (stalls_.size() > kMaxStalls || now - stalls_.front().first > kSlowFor) stalls_.pop_front();
   std::set<std::string_view> devices;
   for (const auto& [time, stalling] : stalls_) devices.insert(stalling);
-  if (devices.size() >= kDevicesToSlow) slow_ = Slow{now, 0};
+  if (devices.size() >= kDevicesToSlow) slow_ = Slow{now, 0, 0};
 }
 
 void DriverState::was_quick(const std::string& device) {

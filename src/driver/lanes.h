@@ -51,9 +51,9 @@ class FairQueue {
   std::size_t size_ = 0;
 };
 
-// What the engine knows of one driver version of one account. It decides the lane: a device whose calls stalled goes slow
-// until 20 of its calls were quick again or a minute has passed; when three devices stalled within a minute, the whole driver
-// does.
+// What the engine knows of one driver version of one account. It decides the lane: a device that stalled twice within a minute
+// goes slow until 20 of its calls were quick again or a minute has passed (once may be the machine's fault); when three
+// devices stalled within a minute, the whole driver does.
 struct DriverState {
   std::uint32_t number = 0;
   DriverCodePtr code;
@@ -74,7 +74,7 @@ struct DriverState {
  private:
   struct Slow {
     Steady::time_point since{};
-    unsigned quick = 0;
+    unsigned quick = 0, stalls = 0;
   };
   std::unordered_map<std::string, Slow> slow_devices_;
   std::deque<std::pair<Steady::time_point, std::string>> stalls_;  // of the last minute, at most 64

@@ -64,7 +64,7 @@ const chirpstackNames = { decodeUplink: 'Decode', encodeDownlink: 'Encode' };
 const actilityNames = { decodeUplink: 'decodeUplink', decodeDownlink: 'decodeDownlink', encodeDownlink: 'encodeDownlink' };
 
 function withWay(functions, way) {
-  for (const name of operationNames) if (functions[name]) functions[name].way = way;
+  for (let i = 0; i < 3; i++) if (functions[operationNames[i]]) functions[operationNames[i]].way = way;
   return functions;
 }
 
@@ -149,6 +149,21 @@ function plainBigInt(key, value) {
   return typeof value === 'bigint' ? isSafe(Num(value)) ? Num(value) : Str(value) : value;
 }
 
+// JSON.stringify writes half a surrogate pair as \udXXX, which no strict reader takes: it becomes U+FFFD.
+function wellFormed(text) {
+  if (text === undefined || !apply(includesText, text, ['\\ud'])) return text;
+  let out = '', from = 0;
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] !== '\\') continue;
+    if (text[i + 1] === 'u' && text[i + 2] === 'd') {
+      out += apply(sliceText, text, [from, i]) + '\\ufffd';
+      from = i + 6;
+      i += 5;
+    } else i++;
+  }
+  return out + apply(sliceText, text, [from]);
+}
+
 // The JSON text of a value; undefined where it has none. Not a number becomes null with a warning that names the path.
 function toJson(value, warnings) {
   if (value instanceof Prom) throw new Err('The driver returned a Promise, and nothing is awaited.');
@@ -161,12 +176,12 @@ function toJson(value, warnings) {
     text = stringifyJson(value, plainBigInt);
   }
   if (text !== undefined && apply(includesText, text, ['null'])) warnOfNaN(value, '', 0, warnings);
-  return text;
+  return wellFormed(text);
 }
 
-const listText = (list) => list.length === 0 ? '' : stringifyJson(list);
+const listText = (list) => list.length === 0 ? '' : wellFormed(stringifyJson(list));
 const failure = (code, message, errors, warnings) =>
-  'F' + code + '\n' + stringifyJson(cut(message)) + '\n' + listText(errors) + '\n' + listText(warnings) + '\n' + listText(log.lines);
+  'F' + code + '\n' + wellFormed(stringifyJson(cut(message))) + '\n' + listText(errors) + '\n' + listText(warnings) + '\n' + listText(log.lines);
 const refused = (errors, warnings) => failure('com-5000', 'driver internal errors: ' + joined(errors), errors, warnings);
 
 function thrownFailure(thrown, warnings) {

@@ -11,7 +11,7 @@ const fromCodes = Str.fromCharCode;
 const apply = Reflect.apply;
 const codeAt = Str.prototype.charCodeAt, lower = Str.prototype.toLowerCase, join = Array.prototype.join;
 const u8set = U8.prototype.set, u8sub = U8.prototype.subarray, u8within = U8.prototype.copyWithin, u8fill = U8.prototype.fill;
-const floor = Math.floor, min = Math.min;
+const floor = Math.floor, ceil = Math.ceil, min = Math.min;
 const toStringTag = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(U8.prototype), Symbol.toStringTag).get;
 const abLength = Object.getOwnPropertyDescriptor(AB.prototype, 'byteLength').get;
 const kMax = 0x7fffffff;
@@ -277,7 +277,7 @@ function search(buffer, value, offset, encoding, forward) {
   offset = offset === undefined ? NaN : +offset;
   if (offset > kMax) offset = kMax; else if (offset < -0x80000000) offset = -0x80000000;
   if (offset !== offset) offset = forward ? 0 : buffer.length - 1;
-  offset = offset < 0 ? Math.ceil(offset) + buffer.length : floor(offset);
+  offset = offset < 0 ? ceil(offset) + buffer.length : floor(offset);
   if (offset >= buffer.length) { if (forward) return -1; offset = buffer.length - 1; }
   if (offset < 0) { if (!forward) return -1; offset = 0; }
   let needle;
@@ -402,6 +402,7 @@ methods(Buffer.prototype, {
   },
 });
 methods(Buffer.prototype, { toLocaleString: Buffer.prototype.toString });
+define(Buffer.prototype, 'constructor', { value: Buffer, writable: true, enumerable: false, configurable: true });
 define(Buffer.prototype, '_isBuffer', { value: true, writable: true, enumerable: false, configurable: true });
 define(Buffer.prototype, 'parent', { get() { return Buffer.isBuffer(this) ? this.buffer : undefined; }, configurable: true });
 define(Buffer.prototype, 'offset', { get() { return Buffer.isBuffer(this) ? this.byteOffset : undefined; }, configurable: true });
@@ -507,7 +508,7 @@ for (const little of [true, false]) {
       if (value > high || value < low) throw new RE('"value" argument is out of bounds');
       room(buffer, offset, width);
     }
-    let rest = value < 0 ? Math.ceil(value) + 2 ** (8 * width) : floor(value);
+    let rest = value < 0 ? ceil(value) + 2 ** (8 * width) : floor(value);
     for (let i = 0; i < width; i++) { buffer[offset + (little ? i : width - 1 - i)] = rest % 256; rest = floor(rest / 256); }
     return offset + width;
   };

@@ -239,8 +239,8 @@ ScriptResult ScriptHost::evaluate_in(Script& script, Context& context) {
   const JSValueRef found = evaluate_text(context, kLookUp, "prelude", &exception);
   JSValueRef points = JSValueMakeUndefined(context.global);
   if (exception == nullptr && !script.points_source.empty()) {
-    // Evaluated by itself: a function's scope keeps its names apart from the driver's.
-    const std::string wrapped = "(function(){var exports={},module={exports:exports};return (function(exports,module){" +
+    // Evaluated by itself: a function's scope keeps its names apart from the driver's, whose own extractPoints is hidden.
+    const std::string wrapped = "(function(){var extractPoints,exports={},module={exports:exports};return (function(exports,module){" +
                                 script.points_source +
                                 "\nreturn [typeof extractPoints==='function'?extractPoints:undefined,exports,module];\n})"
                                 "(exports,module);})()";

@@ -184,7 +184,7 @@ void Engine::Impl::settle_running(HostProcess& host, Kill why, TaskPtr task) {
   if (++task->crashes >= kMaxCrashes) {
     return finish(std::move(task), failed("com-5002", "driver internal error: Error: The driver made its host process crash."));
   }
-  driver.stalled(task->job.input.dev_eui, now);
+  // Not held against its device yet: a host can die of what comes from outside.
   route_slow(std::move(task));
 }
 

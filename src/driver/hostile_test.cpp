@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drivers that mean ill, and hosts that die: each costs its own message, and nobody else's.
+#include <dirent.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <fstream>
+#include <mutex>
+
+#include "driver/test_engine.h"
+
+namespace sluice::driver {
+namespace {
+
+constexpr const char* kTimedOut = "driver internal error: Error: Script execution timed out.";
+constexpr const char* kGood = "function decodeUplink(input) { return { data: input.bytes[0] }; }";
+
+// Collects outcomes of many jobs.
+class Collected {
+ public:
+  std::function<void(Outcome)> done() {
+    ++expected_;
+    return [this](Outcome outcome) {
+      const std::lock_guard lock(mutex_);
+      ++count_;
+      if (outcome.ok) ++ok_;
+      changed_.notify_all();
+    };
+  }
+  bool wait(std::chrono::seconds most) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, most, [&] { return count_ >= expected_; });
+  }
+  int count() {
+    const std::lock_guard lock(mutex_);
+    return count_;
+  }
+  int ok() {
+    const std::lock_guard lock(mutex_);
+    return ok_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int expected_ = 0, count_ = 0, ok_ = 0;
+};
+
+Job job(DriverCodePtr code, const std::string& device, std::function<void(Outcome)> done) {
+  Input input = uplink("07", 1);
+  input.dev_eui = device;
+  return {std::move(code), Operation::decode_uplink, std::move(input), std::move(done)};
+}
+
+// Processes of this one's that run as driver hosts.
+std::vector<pid_t> host_pids() {
+  std::vector<pid_t> pids;
+  DIR* dir = ::opendir("/proc");
+  while (const dirent* entry = ::readdir(dir)) {
+    const pid_t pid = std::atoi(entry->d_name);
+    if (pid <= 0) continue;
+    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+    std::string line;
+    std::getline(stat, line);
+    const auto name_end = line.rfind(')');
+    if (name_end == std::string::npos) continue;
+    int parent = 0;
+    char state = 0;
+    if (std::sscanf(line.c_str() + name_end + 1, " %c %d", &state, &parent) == 2 && parent == ::getpid()) pids.push_back(pid);
+  }
+  ::closedir(dir);
+  return pids;
+}
+
+TEST(Hostile, EndlessLoopRunsOutOfTime) {
+  for (const auto* body : {"while (true) {}", "for (;;) { try { for (;;) {} } catch (e) {} finally { for (;;) {} } }"}) {
+    const auto out = decode(std::string("function decodeUplink() { ") + body + " }");
+    EXPECT_EQ(out.code, "com-5004") << body;
+    EXPECT_EQ(out.message, kTimedOut) << body;
+  }
+  EXPECT_EQ(decode("while (true) {}").message, kTimedOut);
+}
+
+TEST(Hostile, EndlessRegularExpressionRunsOutOfTime) {
+  const auto out = decode("function decodeUplink() { return { data: /^(a+)+$/.test('a'.repeat(40) + 'b') }; }");
+  EXPECT_EQ(out.message, kTimedOut);
+}
+
+TEST(Hostile, EndlessPromisesRunOutOfTime) {
+  const auto out = decode("function decodeUplink() { const again = () => Promise.resolve().then(again); again(); return { data: 1 }; }");
+  EXPECT_EQ(out.code, "com-5004");
+}
+
+TEST(Hostile, AllocationWithoutEndRunsOutOfMemoryOrTime) {
+  const auto arrays = decode("function decodeUplink() { const all = []; for (;;) all.push(new Array(100000).fill(1.5)); }");
+  EXPECT_FALSE(arrays.ok);
+  EXPECT_EQ(arrays.code, "com-5004") << arrays.message;
+  const auto text = decode("function decodeUplink() { let s = 'xxxxxxxx'; const all = []; for (;;) { s = s.slice(0, 8).repeat(5e6); all.push(s, s.split('')); } }");
+  EXPECT_FALSE(text.ok);
+  const auto buffers = decode("function decodeUplink() { const all = []; for (;;) all.push(new Uint8Array(1 << 24).fill(1)); }");
+  EXPECT_FALSE(buffers.ok);
+}
+
+TEST(Hostile, DeepRecursionIsAnErrorOfTheCall) {
+  const auto out = decode("function f() { return f() + 1; } function decodeUplink() { return f(); }");
+  EXPECT_EQ(out.code, "com-5002");
+  EXPECT_EQ(out.message, "driver internal error: RangeError: Maximum call stack size exceeded.");
+}
+
+TEST(Hostile, TamperingCostsItsOwnAnswersAlone) {
+  const auto broken = decode(
+      "JSON.stringify = () => 'no json'; Array.prototype.push = null; Object.prototype.toJSON = undefined; String = null;"
+      "Array.prototype[Symbol.iterator] = null; Reflect.apply = null; function decodeUplink(i) { return { data: i.bytes }; }");
+  EXPECT_EQ(broken.data, "[1,2]") << broken.message;
+  const auto odd = decode("Object.defineProperty(Object.prototype, 'fPort', { set() { throw 1; } }); function decodeUplink(i) { return { data: 1 }; }", "00", 5);
+  EXPECT_FALSE(odd.ok);
+  EXPECT_EQ(decode(kGood, "09").data, "9");
+}
+
+TEST(Isolation, ALoopDelaysNoOtherDriver) {
+  Collected loops, others;
+  const auto loop = driver_of("function decodeUplink() { while (true) {} }"), good = driver_of(kGood);
+  std::vector<Job> jobs;
+  for (int i = 0; i < 200; ++i) {
+    if (i % 50 == 0) jobs.push_back(job(loop, "00000000000000" + std::to_string(10 + i / 50), loops.done()));
+    jobs.push_back(job(good, "0100000000000000", others.done()));
+  }
+  const auto begun = std::chrono::steady_clock::now();
+  test_engine().submit(std::move(jobs));
+  ASSERT_TRUE(others.wait(std::chrono::seconds(30)));
+  const auto took = std::chrono::steady_clock::now() - begun;
+  EXPECT_EQ(others.ok(), 200);
+  // Four stalls of 50 ms CPU; room for a busy machine.
+  EXPECT_LT(std::chrono::duration_cast<std::chrono::milliseconds>(took).count(), 3000);
+  ASSERT_TRUE(loops.wait(std::chrono::seconds(30)));
+  EXPECT_EQ(loops.ok(), 0);
+}
+
+TEST(Isolation, OtherDevicesOfALoopingDriverGoOn) {
+  Collected bad, good;
+  const auto code = driver_of("function decodeUplink(input) { while (input.DevEUI === '00000000000000AA') {} return { data: 1 }; }");
+  std::vector<Job> jobs;
+  for (int i = 0; i < 100; ++i) {
+    if (i % 25 == 0) jobs.push_back(job(code, "00000000000000AA", bad.done()));
+    jobs.push_back(job(code, "00000000000000BB", good.done()));
+  }
+  test_engine().submit(std::move(jobs));
+  ASSERT_TRUE(good.wait(std::chrono::seconds(30)));
+  EXPECT_EQ(good.ok(), 100);
+  EXPECT_LT(bad.count(), 4);  // still at it, on the slow host
+  ASSERT_TRUE(bad.wait(std::chrono::seconds(30)));
+  EXPECT_EQ(bad.ok(), 0);
+}
+
+TEST(Isolation, ManyStallsFillOnlyTheirOwnLine) {
+  Collected loops;
+  const auto loop = driver_of("function decodeUplink() { while (true) {} }");
+  std::vector<Job> jobs;
+  for (int i = 0; i < 12; ++i) jobs.push_back(job(loop, "00000000000000CC", loops.done()));
+  test_engine().submit(std::move(jobs));
+  // A driver of another's that is slow, too, is served in turn and not behind the loops.
+  Collected slow;
+  const auto steady = driver_of("function decodeUplink() { const t = Date.now(); while (Date.now() - t < 120) {} return { data: 1 }; }");
+  std::vector<Job> one;
+  one.push_back(job(steady, "00000000000000DD", slow.done()));
+  test_engine().submit(std::move(one));
+  ASSERT_TRUE(slow.wait(std::chrono::seconds(30)));
+  EXPECT_EQ(slow.ok(), 1);
+  EXPECT_LT(loops.count(), 10);
+  // The rest of the loops end with the driver's line; wait, so that they disturb no other test.
+  ASSERT_TRUE(loops.wait(std::chrono::seconds(60)));
+  EXPECT_EQ(loops.ok(), 0);
+}
+
+TEST(Hosts, KilledFromOutsideLoseNoJob) {
+  Metrics metrics;
+  EngineOptions options;
+  options.fast_hosts = 1;
+  Engine engine(options, metrics);
+  ASSERT_TRUE(engine.start());
+  const auto code = driver_of("function decodeUplink(input) { let s = 0; for (let i = 0; i < 20000; i++) s += i; return { data: s }; }");
+  Collected all;
+  std::vector<Job> jobs;
+  for (int i = 0; i < 3000; ++i) jobs.push_back(job(code, "00000000000000EE", all.done()));
+  engine.submit(std::move(jobs));
+  while (all.count() < 200) ::usleep(500);
+  for (const pid_t pid : host_pids()) ::kill(pid, SIGKILL);
+  ASSERT_TRUE(all.wait(std::chrono::seconds(60)));
+  EXPECT_EQ(all.ok(), 3000);
+}
+
+TEST(Hosts, EndWithTheEngineAndEveryJobIsAnswered) {
+  Collected all;
+  const auto before = host_pids().size();
+  {
+    Metrics metrics;
+    EngineOptions options;
+    options.queue_limit = 500;
+    Engine engine(options, metrics);
+    ASSERT_TRUE(engine.start());
+    std::vector<Job> jobs;
+    const auto loop = driver_of("function decodeUplink() { while (true) {} }");
+    for (int i = 0; i < 1000; ++i) jobs.push_back(job(loop, std::to_string(i), all.done()));
+    engine.submit(std::move(jobs));
+  }
+  EXPECT_EQ(all.count(), 1000);
+  EXPECT_EQ(host_pids().size(), before);
+}
+
+}  // namespace
+}  // namespace sluice::driver
