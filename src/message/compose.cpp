@@ -72,74 +72,70 @@ std::string object_in_string(std::string_view token) {
   return text && text->front() == '{' ? *text : std::string();
 }
 
-// Splices what decoding adds into the text between `from` and `to`, which hold the root's object.
-std::string splice(const Message& message, const Decoded* decoded, std::string_view url, std::size_t from,
-                   std::size_t to) {
-  std::string_view body = message.body;
-  Pieces out;
-  std::string id, replaced, code, text, quoted_url;
-  std::size_t done = from;
-  bool empty = message.root_end == message.root_begin + 1;
-  auto comma = [&] {
-    if (!empty) out.add(",");
-    empty = false;
-  };
-  if (decoded) {
-    id = json::quote(decoded->driver_id);
-    if (message.driver_cfg.size != 0) {
-      std::size_t end = message.driver_cfg.at + message.driver_cfg.size;
-      std::string_view object = message.spelled(message.driver_cfg);
-      if (message.driver_cfg_end == 0) {
-        replaced = object_in_string(object);
-        object = replaced.empty() ? std::string_view("{}") : std::string_view(replaced);
-      }
-      out.add(body.substr(done, message.driver_cfg.at - done));
-      out.add(object.substr(0, object.size() - 1));
-      out.add(object.size() > 2 ? R"(,"id":)" : R"("id":)");
-      out.add(id);
-      out.add("}");
-      done = end;
+// Splices what decoding adds into a piece of the body that holds the root's object.
+class Splicer {
+ public:
+  Splicer(const Message& message, const Decoded* decoded, std::string_view url)
+      : message_(message), body_(message.body), empty_(message.root_end == message.root_begin + 1) {
+    if (decoded) {
+      id_ = json::quote(decoded->driver_id);
+      code_ = json::quote(decoded->error_code);
+      text_ = json::quote(decoded->error_message);
     }
+    if (!url.empty()) url_ = json::quote(url);
+    decoded_ = decoded;
   }
-  out.add(body.substr(done, message.root_end - done));
-  if (decoded) {
-    if (message.driver_cfg.size == 0) {
-      comma();
-      out.add(R"("DriverCfg":{"id":)");
-      out.add(id);
-      out.add("}");
+  std::string splice(std::size_t from, std::size_t to) {
+    done_ = from;
+    if (decoded_ && message_.driver_cfg.size != 0) extend_driver_cfg();
+    out_.add(body_.substr(done_, message_.root_end - done_));
+    if (decoded_) add_decoded();
+    if (!url_.empty()) member(R"("downlinkUrl":)", url_);
+    out_.add(body_.substr(message_.root_end, to - message_.root_end));
+    return out_.join();
+  }
+
+ private:
+  void member(std::string_view name, std::string_view value, std::string_view after = {}) {
+    if (!empty_) out_.add(",");
+    empty_ = false;
+    out_.add(name);
+    out_.add(value);
+    out_.add(after);
+  }
+  void extend_driver_cfg() {
+    std::string_view object = message_.spelled(message_.driver_cfg);
+    if (message_.driver_cfg_end == 0) {
+      replaced_ = object_in_string(object);
+      object = replaced_.empty() ? std::string_view("{}") : std::string_view(replaced_);
     }
-    if (!decoded->error_code.empty()) {
-      comma();
-      code = json::quote(decoded->error_code);
-      text = json::quote(decoded->error_message);
-      out.add(R"("payloadDecodedError":{"code":)");
-      out.add(code);
-      out.add(R"(,"message":)");
-      out.add(text);
-      out.add("}");
-    } else {
-      if (!decoded->payload.empty()) {
-        comma();
-        out.add(R"("payload":)");
-        out.add(decoded->payload);
-      }
-      if (!decoded->points.empty()) {
-        comma();
-        out.add(R"("points":)");
-        out.add(decoded->points);
-      }
+    out_.add(body_.substr(done_, message_.driver_cfg.at - done_));
+    out_.add(object.substr(0, object.size() - 1));
+    out_.add(object.size() > 2 ? R"(,"id":)" : R"("id":)");
+    out_.add(id_);
+    out_.add("}");
+    done_ = message_.driver_cfg.at + message_.driver_cfg.size;
+  }
+  void add_decoded() {
+    if (message_.driver_cfg.size == 0) member(R"("DriverCfg":{"id":)", id_, "}");
+    if (!decoded_->error_code.empty()) {
+      member(R"("payloadDecodedError":{"code":)", code_, R"(,"message":)");
+      out_.add(text_);
+      out_.add("}");
+      return;
     }
+    if (!decoded_->payload.empty()) member(R"("payload":)", decoded_->payload);
+    if (!decoded_->points.empty()) member(R"("points":)", decoded_->points);
   }
-  if (!url.empty()) {
-    comma();
-    quoted_url = json::quote(url);
-    out.add(R"("downlinkUrl":)");
-    out.add(quoted_url);
-  }
-  out.add(body.substr(message.root_end, to - message.root_end));
-  return out.join();
-}
+
+  const Message& message_;
+  std::string_view body_;
+  const Decoded* decoded_ = nullptr;
+  bool empty_;  // no member stands in the root yet
+  std::size_t done_ = 0;
+  std::string id_, code_, text_, url_, replaced_;
+  Pieces out_;
+};
 
 std::string build(const Message& message, const Decoded* decoded, std::string_view url, bool root_only) {
   if (!takes_url(message.type)) url = {};
@@ -153,7 +149,7 @@ std::string build(const Message& message, const Decoded* decoded, std::string_vi
   }
   std::size_t from = root_only ? message.root_begin : 0;
   std::size_t to = root_only ? message.root_end + 1 : message.body.size();
-  return splice(message, decoded, url, from, to);
+  return Splicer(message, decoded, url).splice(from, to);
 }
 
 // The payload of a report that came decoded.

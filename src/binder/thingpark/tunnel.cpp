@@ -124,12 +124,12 @@ bool is_xml(const Request& request) {
   auto type = to_lower(request.content_type.substr(0, request.content_type.find(';')));
   if (type.find("xml") != std::string::npos) return true;
   if (type.find("json") != std::string::npos) return false;
-  auto body = request.body;
-  if (body.starts_with("\xEF\xBB\xBF")) body.remove_prefix(3);
-  return trim(body).starts_with('<');
+  return trim(request.body).starts_with('<');
 }
 
-Result<Message> read(const Request& request) {
+Result<Message> read(Request request) {
+  // A byte order mark is no part of the text.
+  if (request.body.starts_with("\xEF\xBB\xBF")) request.body.remove_prefix(3);
   if (is_xml(request)) {
     auto json = message::xml_to_json(request.body);
     if (!json) return json.error();

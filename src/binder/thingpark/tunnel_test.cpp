@@ -104,6 +104,8 @@ TEST(Tunnel, TakesEachSampleInBothForms) {
     EXPECT_EQ(post(sample(name + ".xml"), query, settings(), "application/xml; charset=utf-8"), 0) << name;
     EXPECT_EQ(post(sample(name + ".xml"), query, settings(), ""), 0) << name;
     EXPECT_EQ(post(sample(name + ".json"), query, settings(), "text/plain"), 0) << name;
+    EXPECT_EQ(post("\xEF\xBB\xBF" + sample(name + ".xml"), query, settings(), ""), 0) << name;
+    EXPECT_EQ(post("\xEF\xBB\xBF" + sample(name + ".json"), query), 0) << name;
     EXPECT_EQ(post(sample(name + ".json"), signed_query(elements + "0")), 401) << name;
   }
 }
