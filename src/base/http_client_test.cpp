@@ -144,7 +144,7 @@ TEST(HttpClient, RefusedCutAndSilentPeers) {
   ASSERT_FALSE(closed);
   EXPECT_EQ(closed.error().kind, ErrorKind::not_connected);
   auto request = to(peer.url("/silent"));
-  request.timeout = std::chrono::milliseconds(30);
+  request.timeout = std::chrono::milliseconds(150);
   auto silent = run(client, request);
   ASSERT_FALSE(silent);
   EXPECT_EQ(silent.error().kind, ErrorKind::transient) << silent.error().text;

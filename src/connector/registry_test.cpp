@@ -109,6 +109,23 @@ TEST(Validate, EverySampleBodyIsAccepted) {
   EXPECT_GE(count, 15);
 }
 
+TEST(Validate, EveryExampleOfAFolderIsSound) {
+  Registry registry;
+  for (const auto& descriptor : registry.all()) {
+    std::string path = "src/connector/" + descriptor.folder + "/examples";
+    int count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(std::string(SLUICE_SOURCE_DIR) + "/" + path)) {
+      auto body = parse(read(path + "/" + entry.path().filename().string()));
+      EXPECT_EQ(json::text_or(body, "connectorId"), descriptor.id) << entry.path();
+      const auto& configuration = body.at("configuration").get_object();
+      EXPECT_EQ(faults_text(validate(descriptor, configuration, json::text_or(body, "brand"))), "") << entry.path();
+      EXPECT_TRUE(unknown_keys(descriptor, configuration).empty()) << entry.path();
+      ++count;
+    }
+    EXPECT_GT(count, 0) << path;
+  }
+}
+
 TEST(Validate, TellsAllFaultsAtOnce) {
   auto faults = validate(mqtt(), parse(R"({"hostName":"http://broker","protocol":"UDP","uplinkTopicPattern":"a/{DevEUI",
       "connectionTimeout":30001,"actionTimeout":"1","uplinkTimeValidity":"1 h","downlinkPort":"225","sendMetadata":1,

@@ -145,7 +145,7 @@ TEST(HttpConnector, TimeOutIsUnreachable) {
   Verdicts verdicts;
   boost::json::object configuration;
   configuration["destinationURL"] = peer.url("/");
-  configuration["timeout"] = 30;
+  configuration["timeout"] = 150;
   auto connector = connector_to(host, configuration);
   ASSERT_TRUE(host.run(connector->open()));
   connector->send(verdicts.delivery());

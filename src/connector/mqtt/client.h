@@ -152,7 +152,7 @@ class Client : public std::enable_shared_from_this<Client> {
   Properties offered_;
 
   Clock::time_point last_read_, last_write_, ping_sent_;
-  bool ping_outstanding_ = false;
+  bool ping_outstanding_ = false, overdue_ = false;
 };
 
 }  // namespace sluice::connector::mqtt
