@@ -24,7 +24,15 @@ boost::json::value scalar(const YAML::Node& node) {
 boost::json::value to_json(const YAML::Node& node) {
   if (node.IsMap()) {
     boost::json::object object;
-    for (const auto& entry : node) object[entry.first.Scalar()] = to_json(entry.second);
+    for (const auto& entry : node) {
+      // YAML's merge key: what the map has itself comes first.
+      if (entry.first.Scalar() != "<<") {
+        object[entry.first.Scalar()] = to_json(entry.second);
+        continue;
+      }
+      auto merged = to_json(entry.second);
+      for (const auto& member : merged.as_object()) object.emplace(member.key(), member.value());
+    }
     return object;
   }
   if (node.IsSequence()) {
