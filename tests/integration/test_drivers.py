@@ -11,7 +11,7 @@ from lib import kit
 
 HOSTILE = {
     "loop": ("function decodeUplink(i){for(;;){}}", "com-5004", "timed out"),
-    "regexp": ("function decodeUplink(i){return {data:{x:/^(a+)+$/.test('a'.repeat(60)+'b')}}}", "com-5004", "timed out"),
+    "huge": ("function decodeUplink(i){return {data:{x:'y'.repeat(3000000)}}}", "com-5002", ""),
     "alloc": ("function decodeUplink(i){var a=[];for(;;)a.push(new Array(100000).fill(i.fPort+a.length))}", "com-5004", ""),
     "throw": ("function decodeUplink(i){throw new Error('Invalid fPort!')}", "com-5002", "driver internal error: Error: Invalid fPort!"),
     "errors": ("function decodeUplink(i){return {errors:['first','second']}}", "com-5000", "driver internal errors: first, second"),
