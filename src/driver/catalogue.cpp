@@ -15,9 +15,11 @@
 namespace sluice::driver {
 namespace {
 
-// Ids and versions compare without case; a version that is only a major one equals any of that major (spec processors.md
-// 1.2).
-std::string major_of(std::string_view version) { return to_lower(version.substr(0, version.find('.'))); }
+// Ids and versions compare without case; a version that is only a major one equals any of that major (spec
+// processors.md 1.2).
+std::string major_of(std::string_view version) {
+  return to_lower(version.substr(0, version.find('.')));
+}
 
 bool same_version(std::string_view a, std::string_view b) {
   if (equals_ignoring_case(a, b)) return true;
@@ -39,7 +41,10 @@ std::string application_key(std::string_view producer, std::string_view module, 
 }
 
 // A text or a number, as text.
-std::string scalar(const json::object& object, std::string_view key) { return json::text_or(object, key); }
+std::string scalar(const json::object& object, std::string_view key) {
+  const auto* value = json::find(object, key);
+  return value != nullptr && value->is_number() ? json::write(*value) : json::text_or(object, key);
+}
 
 Module module_from(const json::object& object) {
   return {scalar(object, "producerId"), scalar(object, "moduleId"), scalar(object, "version")};
@@ -91,7 +96,8 @@ EntryPtr read_entry(const store::Driver& driver) {
   code->revision = to_hex(sha256(all)).substr(0, 32);
   entry->has_code = signature.has_value() && !driver.code.empty();
   entry->code = std::move(code);
-  if (const auto* application = json::find(driver.resource, "application"); application != nullptr && application->is_object()) {
+  if (const auto* application = json::find(driver.resource, "application");
+      application != nullptr && application->is_object()) {
     entry->application = module_from(application->get_object());
   }
   if (const auto* models = json::find(driver.resource, "models"); models != nullptr && models->is_array()) {
@@ -105,11 +111,11 @@ EntryPtr read_entry(const store::Driver& driver) {
 
 }  // namespace
 
-// All of one moment. What is derived from it, a system driver as one account's own, is made at first use and kept: a global
-// object, and so a DriverCode, belongs to one account.
+// All of one moment. What is derived from it, a system driver as one account's own, is made at first use and kept: a
+// global object, and so a DriverCode, belongs to one account.
 struct Catalogue::Index {
-  std::map<std::pair<std::string, std::string>, EntryPtr> by_id;              // account, lower-case id
-  std::unordered_map<std::string, std::vector<EntryPtr>> by_application;      // application_key
+  std::map<std::pair<std::string, std::string>, EntryPtr> by_id;          // account, lower-case id
+  std::unordered_map<std::string, std::vector<EntryPtr>> by_application;  // application_key
   mutable std::mutex mutex;
   mutable std::map<std::pair<std::string, const Entry*>, DriverCodePtr> own;  // account, system driver
 
@@ -143,7 +149,8 @@ const Entry* Catalogue::Index::best(const std::string& account, const message::M
   if (found == by_application.end()) return nullptr;
   // Own before system, one whose models name this one, the highest version, the smallest id.
   const auto rank = [&](const Entry& entry) {
-    const bool fits = model && std::any_of(entry.models.begin(), entry.models.end(), [&](const Module& m) { return names(m, *model); });
+    const bool fits = model && std::any_of(entry.models.begin(), entry.models.end(),
+                                           [&](const Module& m) { return names(m, *model); });
     return std::tuple(!entry.code->account.empty(), fits, entry.version);
   };
   const Entry* best = nullptr;
@@ -172,7 +179,8 @@ Result<void> Catalogue::reload() {
     const auto entry = read_entry(driver);
     next->by_id[{driver.account, to_lower(driver.id)}] = entry;
     const auto& application = entry->application;
-    next->by_application[application_key(application.producer, application.module, application.version)].push_back(entry);
+    next->by_application[application_key(application.producer, application.module, application.version)].push_back(
+        entry);
   }
   const std::lock_guard lock(mutex_);
   index_ = std::move(next);

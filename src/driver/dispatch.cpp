@@ -53,13 +53,15 @@ DriverState* Engine::Impl::state_of(const Task& task) {
 
 void Engine::Impl::route(TaskPtr task) {
   const auto& job = task->job;
-  if (!job.code) return finish(std::move(task), failed("com-5002", "driver internal error: Error: There is no driver."));
+  if (!job.code)
+    return finish(std::move(task), failed("com-5002", "driver internal error: Error: There is no driver."));
   if (job.code->source.size() > kMaxPart || job.code->extract_points_source.size() > kMaxPart ||
       job.code->points_schema.size() > kMaxPart) {
     return finish(std::move(task), too_large("driver"));
   }
   const auto& input = job.input;
-  if (input.payload_hex.size() > kMaxPart || input.data.size() > kMaxPart || input.thing.size() + input.extra.size() > kMaxPart) {
+  if (input.payload_hex.size() > kMaxPart || input.data.size() > kMaxPart ||
+      input.thing.size() + input.extra.size() > kMaxPart) {
     return finish(std::move(task), too_large("input"));
   }
   task->driver = state_of(*task);
@@ -150,10 +152,13 @@ void Engine::Impl::give(HostProcess& host, TaskPtr task) {
   std::optional<std::string> bytes;
   if (job.operation == Operation::encode_downlink) {
     call.data = job.input.data;
-    if (call.data.empty()) return finish(std::move(task), failed("com-5002", "driver internal error: Error: There is nothing to encode."));
+    if (call.data.empty())
+      return finish(std::move(task), failed("com-5002", "driver internal error: Error: There is nothing to encode."));
   } else {
     bytes = from_hex(job.input.payload_hex);
-    if (!bytes) return finish(std::move(task), failed("com-5002", "driver internal error: Error: The payload is no hexadecimal text."));
+    if (!bytes)
+      return finish(std::move(task),
+                    failed("com-5002", "driver internal error: Error: The payload is no hexadecimal text."));
     call.bytes = *bytes;
   }
   const std::string rest = rest_of(job.input);
@@ -232,7 +237,8 @@ void Engine::Impl::evaluation_ended(DriverState& driver) {
 // Forgets drivers that nobody has used for long, or at all where their texts have become too much.
 void Engine::Impl::tidy_drivers(Steady::time_point now) {
   std::size_t bytes = 0;
-  for (const auto& [key, state] : drivers) bytes += state->code->source.size();
+  for (const auto& [key, state] : drivers)
+    bytes += state->code->source.size();
   for (auto entry = drivers.begin(); entry != drivers.end();) {
     DriverState& state = *entry->second;
     const bool crowded = bytes > kMaxSources && now - state.last_used > std::chrono::seconds(1);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/engine.h"
 
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <utility>
 
 #include "base/log.h"
@@ -18,7 +17,9 @@ namespace {
 
 constexpr std::array<const char*, 4> kTypes = {"lora-alliance", "thingpark-x-js", "ttn", "chirpstack"};
 
-Outcome stopping_outcome() { return failed("com-5004", "driver internal error: Error: The driver engine is not running."); }
+Outcome stopping_outcome() {
+  return failed("com-5004", "driver internal error: Error: The driver engine is not running.");
+}
 
 // For a caller that waits for one task.
 template <class T>
@@ -47,13 +48,19 @@ std::optional<Signature> signature_of_type(std::string_view type) {
   return {};
 }
 
-const char* type_of_signature(Signature signature) { return kTypes[static_cast<std::size_t>(signature)]; }
+const char* type_of_signature(Signature signature) {
+  return kTypes[static_cast<std::size_t>(signature)];
+}
 
 Engine::Engine(EngineOptions options, Metrics& metrics) : impl_(std::make_unique<Impl>(std::move(options), metrics)) {}
 
-Engine::~Engine() { impl_->stop(); }
+Engine::~Engine() {
+  impl_->stop();
+}
 
-Result<void> Engine::start() { return impl_->start(); }
+Result<void> Engine::start() {
+  return impl_->start();
+}
 
 void Engine::submit(std::vector<Job> jobs) {
   std::vector<TaskPtr> tasks;
@@ -68,7 +75,8 @@ void Engine::submit(std::vector<Job> jobs) {
 Outcome Engine::run(DriverCodePtr code, Operation operation, Input input) {
   const auto waiting = std::make_shared<Waiting<Outcome>>();
   std::vector<Job> jobs(1);
-  jobs[0] = {std::move(code), operation, std::move(input), [waiting](Outcome outcome) { waiting->give(std::move(outcome)); }};
+  jobs[0] = {std::move(code), operation, std::move(input),
+             [waiting](Outcome outcome) { waiting->give(std::move(outcome)); }};
   submit(std::move(jobs));
   return waiting->wait(impl_->options.call_limit * 10 + std::chrono::seconds(1)).value_or(timed_out());
 }
@@ -90,7 +98,8 @@ Result<Engine::Inspection> Engine::inspect(const std::string& source, std::optio
   if (!found) return Error{ErrorKind::permanent, timed_out().message, "com-5004"};
   if (*found && !(*found)->decode_uplink) {
     return Error{ErrorKind::permanent,
-                 "unable to wrap driver, driver code must have one type of signatures (tpx, ttn, chirpstack)", "com-4000"};
+                 "unable to wrap driver, driver code must have one type of signatures (tpx, ttn, chirpstack)",
+                 "com-4000"};
   }
   return std::move(*found);
 }
@@ -105,7 +114,8 @@ Engine::Impl::Impl(EngineOptions given, Metrics& metrics) : options(std::move(gi
   calls_failed = calls("failed");
   calls_limited = calls("limit");
   calls_refused = calls("refused");
-  stalls = metrics.counter("sluice_driver_stalls_total", "Driver calls stopped on a fast host and moved to a slow one.");
+  stalls =
+      metrics.counter("sluice_driver_stalls_total", "Driver calls stopped on a fast host and moved to a slow one.");
   hosts_ended = metrics.counter("sluice_driver_hosts_total", "Driver hosts that ended.", {{"reason", "crashed"}});
   hosts_killed = metrics.counter("sluice_driver_hosts_total", "Driver hosts that ended.", {{"reason", "killed"}});
   waiting = metrics.gauge("sluice_driver_pending_jobs", "Driver jobs not yet answered.");
@@ -119,7 +129,8 @@ Engine::Impl::~Impl() {
 Result<void> Engine::Impl::start() {
   event_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   epoll_fd = ::epoll_create1(EPOLL_CLOEXEC);
-  if (event_fd < 0 || epoll_fd < 0) return Error{ErrorKind::bad_config, "starting the driver engine: no descriptors left"};
+  if (event_fd < 0 || epoll_fd < 0)
+    return Error{ErrorKind::bad_config, "starting the driver engine: no descriptors left"};
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = 0;
@@ -202,7 +213,8 @@ void Engine::Impl::turn(int timeout_ms) {
       [[maybe_unused]] const auto size = ::read(event_fd, &wakes, sizeof(wakes));
       continue;
     }
-    const auto found = std::find_if(hosts.begin(), hosts.end(), [&](const auto& host) { return host->serial == event.data.u64; });
+    const auto found =
+        std::find_if(hosts.begin(), hosts.end(), [&](const auto& host) { return host->serial == event.data.u64; });
     if (found == hosts.end()) continue;
     HostProcess& host = **found;
     const bool open = host.receive();
@@ -221,7 +233,8 @@ void Engine::Impl::turn(int timeout_ms) {
   }
   maintain(now);
   dispatch();
-  for (auto& host : hosts) flush(*host);
+  for (auto& host : hosts)
+    flush(*host);
   if (now >= next_tidy) {
     next_tidy = now + std::chrono::seconds(1);
     tidy_drivers(now);
@@ -281,16 +294,20 @@ void Engine::Impl::finish_all() {
     }
   }
   hosts.clear();
-  while (auto task = fast_queue.pop()) finish(std::move(task), stopping_outcome());
-  while (auto task = slow_queue.pop()) finish(std::move(task), stopping_outcome());
+  while (auto task = fast_queue.pop())
+    finish(std::move(task), stopping_outcome());
+  while (auto task = slow_queue.pop())
+    finish(std::move(task), stopping_outcome());
   std::vector<TaskPtr> rest;
   {
     const std::lock_guard lock(mutex);
     rest.swap(intake);
-    for (auto& task : rejected) rest.push_back(std::move(task));
+    for (auto& task : rejected)
+      rest.push_back(std::move(task));
     rejected.clear();
   }
-  for (auto& task : rest) finish(std::move(task), stopping_outcome());
+  for (auto& task : rest)
+    finish(std::move(task), stopping_outcome());
 }
 
 }  // namespace sluice::driver

@@ -24,8 +24,8 @@ const char* type_of_signature(Signature signature);
 
 // One driver version of one account, as the engine runs it. Immutable.
 struct DriverCode {
-  std::string account;   // contexts are never shared between accounts; "" for system drivers run by nobody in particular
-  std::string id;        // "actility:adeunis-field-test:1"
+  std::string account;  // contexts are never shared between accounts; "" for system drivers run by nobody in particular
+  std::string id;       // "actility:adeunis-field-test:1"
   std::string revision;  // differs whenever the code does
   Signature signature = Signature::lora_alliance;
   std::string source;
@@ -38,26 +38,26 @@ enum class Operation : std::uint8_t { decode_uplink, decode_downlink, encode_dow
 
 // Everything a call hands to the driver (spec drivers.md 5).
 struct Input {
-  std::string payload_hex;               // decoding
-  std::string data;                      // encoding: JSON text
+  std::string payload_hex;  // decoding
+  std::string data;         // encoding: JSON text
   std::optional<int> fport;
   std::optional<UnixMillis> time;
   std::string dev_eui;
-  std::string thing;                     // JSON object text {model, application, tags, setup}; empty: {tags: [], setup: {}}
-  std::string extra;                     // JSON members to echo into the input, "\"ADRbit\":1,..."; may be empty
+  std::string thing;  // JSON object text {model, application, tags, setup}; empty: {tags: [], setup: {}}
+  std::string extra;  // JSON members to echo into the input, "\"ADRbit\":1,..."; may be empty
 };
 
 // What a call gave. Exactly one of success (`ok`) and `code`/`message` (spec drivers.md 15) holds.
 struct Outcome {
   bool ok = false;
-  std::string data;                      // decoding: JSON text of `data`
-  std::string points;                    // JSON object text; empty when there are none
-  std::string payload_hex;               // encoding
-  std::optional<int> fport;              // encoding
+  std::string data;          // decoding: JSON text of `data`
+  std::string points;        // JSON object text; empty when there are none
+  std::string payload_hex;   // encoding
+  std::optional<int> fport;  // encoding
   std::string code, message;
-  std::vector<std::string> errors;       // the driver's own list
+  std::vector<std::string> errors;  // the driver's own list
   std::vector<std::string> warnings;
-  std::vector<std::string> log;          // console lines
+  std::vector<std::string> log;  // console lines
 };
 
 struct Job {
@@ -69,18 +69,19 @@ struct Job {
 };
 
 struct EngineOptions {
-  unsigned fast_hosts = 0;                       // 0: by the machine's cores
-  std::chrono::milliseconds call_limit{1000};    // CPU time of a call (promises.md 4); a hard wall-clock stop is 10 x that
-  std::chrono::milliseconds stall{50};           // CPU time after which the jobs behind a call are moved to another host
-  std::size_t memory_limit = 128u << 20;         // bytes above what a fresh host uses
-  std::size_t result_limit = 1u << 20;           // bytes of JSON
-  std::size_t queue_limit = 16384;               // jobs waiting in all; over it submit() answers com-5004 at once
-  std::string host_program;                      // run as `host_program driver-host`; empty: /proc/self/exe
+  unsigned fast_hosts = 0;  // 0: by the machine's cores
+  std::chrono::milliseconds call_limit{
+      1000};                              // CPU time of a call (promises.md 4); a hard wall-clock stop is 10 x that
+  std::chrono::milliseconds stall{50};    // CPU time after which the jobs behind a call are moved to another host
+  std::size_t memory_limit = 128u << 20;  // bytes above what a fresh host uses
+  std::size_t result_limit = 1u << 20;    // bytes of JSON
+  std::size_t queue_limit = 16384;        // jobs waiting in all; over it submit() answers com-5004 at once
+  std::string host_program;               // run as `host_program driver-host`; empty: /proc/self/exe
 };
 
-// Runs drivers in host processes: JavaScriptCore behind seccomp, one socket pair each, jobs in batches. A driver that loops,
-// eats memory or crashes its host costs its own message an error: the jobs behind it run again elsewhere, and calls that
-// stall are moved to slow hosts so that no other device waits for them. Thread-safe.
+// Runs drivers in host processes: JavaScriptCore behind seccomp, one socket pair each, jobs in batches. A driver that
+// loops, eats memory or crashes its host costs its own message an error: the jobs behind it run again elsewhere, and
+// calls that stall are moved to slow hosts so that no other device waits for them. Thread-safe.
 class Engine {
  public:
   Engine(EngineOptions options, Metrics& metrics);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <benchmark/benchmark.h>
-
 #include <atomic>
+#include <benchmark/benchmark.h>
 #include <condition_variable>
 #include <mutex>
 
@@ -28,8 +27,8 @@ function decodeUplink(input) {
   return { data: data, errors: [], warnings: [] };
 })js";
 
-// Decodes through one host process, in batches as a router hands them over, several of them under way. `thing`: with the
-// members a report of production brings along.
+// Decodes through one host process, in batches as a router hands them over, several of them under way. `thing`: with
+// the members a report of production brings along.
 void decode_small(benchmark::State& state, bool with_thing) {
   Metrics metrics;
   EngineOptions options;
@@ -55,7 +54,8 @@ void decode_small(benchmark::State& state, bool with_thing) {
       job.input.time = 1700000000123;
       if (with_thing) {
         job.input.dev_eui = "0018B20000000B20";
-        job.input.thing = R"({"model":{"producerId":"p","moduleId":"m","version":"1"},"tags":["a","b=c"],"setup":{"b":"c"}})";
+        job.input.thing =
+            R"({"model":{"producerId":"p","moduleId":"m","version":"1"},"tags":["a","b=c"],"setup":{"b":"c"}})";
         job.input.extra = R"("ADRbit":1,"FCntUp":1234)";
       }
       job.done = [&](Outcome outcome) {

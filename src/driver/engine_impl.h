@@ -25,13 +25,16 @@ namespace sluice::driver {
 //                            `-> slow queue -> slow host (one job at a time) -> answer -> done
 //
 // Invariants:
-//  1. A task is in exactly one of: intake, rejected, fast queue, slow queue, one host's in_flight. It leaves by `finish` alone,
+//  1. A task is in exactly one of: intake, rejected, fast queue, slow queue, one host's in_flight. It leaves by
+//  `finish` alone,
 //     which calls done; so done is called once, also at the end of the engine.
 //  2. A host answers in the order of its in_flight. An answer to anything but the front is a broken host: it is killed.
 //  3. When a host ends, the job it ran pays (slow lane, then an error); the jobs behind it move unharmed.
 //  4. A driver's state outlives its tasks (in_use), and a host has a driver loaded iff its number is in `loaded`.
-//  5. Fast hosts are never given a job that is known to be slow; what stalls them is stopped after `stall` of CPU time by
-//     the host itself, and by the engine's SIGKILL at twice that where the host cannot (native loops, regular expressions).
+//  5. Fast hosts are never given a job that is known to be slow; what stalls them is stopped after `stall` of CPU time
+//  by
+//     the host itself, and by the engine's SIGKILL at twice that where the host cannot (native loops, regular
+//     expressions).
 struct Engine::Impl {
   Impl(EngineOptions options, Metrics& metrics);
   ~Impl();
@@ -78,7 +81,8 @@ struct Engine::Impl {
 
   EngineOptions options;
   unsigned fast_hosts = 1;
-  std::shared_ptr<Metrics::Value> calls_ok, calls_failed, calls_limited, calls_refused, stalls, hosts_ended, hosts_killed, waiting;
+  std::shared_ptr<Metrics::Value> calls_ok, calls_failed, calls_limited, calls_refused, stalls, hosts_ended,
+      hosts_killed, waiting;
 
   // Shared with the callers.
   std::mutex mutex;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <chrono>
 #include <ctime>
 #include <new>
 #include <string>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "driver/sandbox.h"
 #include "driver/script_host.h"
@@ -157,5 +156,7 @@ int run_host() {
 
 #ifdef SLUICE_DRIVER_HOST_MAIN
 // A host by itself, for builds whose main program carries a sanitizer that JavaScriptCore does not stand.
-int main() { return sluice::driver::run_host(); }
+int main() {
+  return sluice::driver::run_host();
+}
 #endif

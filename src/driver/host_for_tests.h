@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstring>
+#include <unistd.h>
 
 namespace sluice::driver {
 
 int run_host();
 
-// Makes a test or benchmark program its own driver host: started as `program driver-host` it is one and never reaches main.
-// Included in exactly one source of each such program.
+// Makes a test or benchmark program its own driver host: started as `program driver-host` it is one and never reaches
+// main. Included in exactly one source of each such program.
 [[gnu::constructor]] inline void become_driver_host() {
   std::FILE* file = std::fopen("/proc/self/cmdline", "re");
   if (file == nullptr) return;

@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/host_process.h"
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -15,7 +8,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <fcntl.h>
 #include <new>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -49,8 +48,8 @@ int spawn_program(const std::string& program, int socket, int page, pid_t& pid) 
   posix_spawnattr_init(&attributes);
   posix_spawn_file_actions_adddup2(&actions, socket, wire::kSocketFd);
   posix_spawn_file_actions_adddup2(&actions, page, wire::kPageFd);
-  // Signals that the engine's threads block or ignore are at their defaults in the host; its own group keeps a terminal's
-  // Ctrl-C away from it while the engine drains.
+  // Signals that the engine's threads block or ignore are at their defaults in the host; its own group keeps a
+  // terminal's Ctrl-C away from it while the engine drains.
   sigset_t none, all;
   sigemptyset(&none);
   sigfillset(&all);
@@ -64,7 +63,8 @@ int spawn_program(const std::string& program, int socket, int page, pid_t& pid) 
   std::vector<std::string> kept = {"LANG=en_US.UTF-8", "LC_ALL=en_US.UTF-8", "TZ=UTC"};
   if (const char* path = std::getenv("LD_LIBRARY_PATH")) kept.push_back(std::string("LD_LIBRARY_PATH=") + path);
   std::vector<char*> environment;
-  for (auto& entry : kept) environment.push_back(entry.data());
+  for (auto& entry : kept)
+    environment.push_back(entry.data());
   environment.push_back(nullptr);
   const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, arguments.data(), environment.data());
   posix_spawnattr_destroy(&attributes);
@@ -83,7 +83,8 @@ Result<std::unique_ptr<HostProcess>> HostProcess::spawn(const std::string& progr
   if (::ftruncate(page.fd, wire::kPageSize) != 0) return not_started("memfd", errno);
   ::fcntl(ours.fd, F_SETFL, O_NONBLOCK);
   const int buffer = 256 << 10;
-  for (const int fd : {ours.fd, theirs.fd}) ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+  for (const int fd : {ours.fd, theirs.fd})
+    ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
 
   std::unique_ptr<HostProcess> host(new HostProcess);
   void* const mapped = ::mmap(nullptr, wire::kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED, page.fd, 0);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
+#include <sys/types.h>
 #include <unordered_set>
 
 #include "base/result.h"
@@ -51,8 +50,8 @@ class HostProcess {
   Lane lane = Lane::spare;
   bool ready = false;
   Kill killed = Kill::none;
-  std::uint64_t blamed_job = 0;  // what ran when it was killed
-  std::size_t baseline = 0;      // resident size when it became ready
+  std::uint64_t blamed_job = 0;                           // what ran when it was killed
+  std::size_t baseline = 0;                               // resident size when it became ready
   std::size_t resident_at_kill = 0, resident_growth = 0;  // the latter: since the blamed job was first seen
   Steady::time_point started{};
   std::deque<std::unique_ptr<Task>> in_flight;  // in the order they were sent

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drivers that mean ill, and hosts that die: each costs its own message, and nobody else's.
-#include <dirent.h>
-#include <gtest/gtest.h>
-#include <signal.h>
-
 #include <atomic>
 #include <condition_variable>
+#include <dirent.h>
 #include <fstream>
+#include <gtest/gtest.h>
 #include <mutex>
+#include <signal.h>
 
 #include "driver/test_engine.h"
 
@@ -68,14 +67,16 @@ std::vector<pid_t> host_pids() {
     if (name_end == std::string::npos) continue;
     int parent = 0;
     char state = 0;
-    if (std::sscanf(line.c_str() + name_end + 1, " %c %d", &state, &parent) == 2 && parent == ::getpid()) pids.push_back(pid);
+    if (std::sscanf(line.c_str() + name_end + 1, " %c %d", &state, &parent) == 2 && parent == ::getpid())
+      pids.push_back(pid);
   }
   ::closedir(dir);
   return pids;
 }
 
 TEST(Hostile, EndlessLoopRunsOutOfTime) {
-  for (const auto* body : {"while (true) {}", "for (;;) { try { for (;;) {} } catch (e) {} finally { for (;;) {} } }"}) {
+  for (const auto* body :
+       {"while (true) {}", "for (;;) { try { for (;;) {} } catch (e) {} finally { for (;;) {} } }"}) {
     const auto out = decode(std::string("function decodeUplink() { ") + body + " }");
     EXPECT_EQ(out.code, "com-5004") << body;
     EXPECT_EQ(out.message, kTimedOut) << body;
@@ -89,17 +90,22 @@ TEST(Hostile, EndlessRegularExpressionRunsOutOfTime) {
 }
 
 TEST(Hostile, EndlessPromisesRunOutOfTime) {
-  const auto out = decode("function decodeUplink() { const again = () => Promise.resolve().then(again); again(); return { data: 1 }; }");
+  const auto out = decode(
+      "function decodeUplink() { const again = () => Promise.resolve().then(again); again(); return { data: 1 }; }");
   EXPECT_EQ(out.code, "com-5004");
 }
 
 TEST(Hostile, AllocationWithoutEndRunsOutOfMemoryOrTime) {
-  const auto arrays = decode("function decodeUplink() { const all = []; for (;;) all.push(new Array(100000).fill(1.5)); }");
+  const auto arrays =
+      decode("function decodeUplink() { const all = []; for (;;) all.push(new Array(100000).fill(1.5)); }");
   EXPECT_FALSE(arrays.ok);
   EXPECT_EQ(arrays.code, "com-5004") << arrays.message;
-  const auto text = decode("function decodeUplink() { let s = 'xxxxxxxx'; const all = []; for (;;) { s = s.slice(0, 8).repeat(5e6); all.push(s, s.split('')); } }");
+  const auto text = decode(
+      "function decodeUplink() { let s = 'xxxxxxxx'; const all = []; for (;;) { s = s.slice(0, 8).repeat(5e6); "
+      "all.push(s, s.split('')); } }");
   EXPECT_FALSE(text.ok);
-  const auto buffers = decode("function decodeUplink() { const all = []; for (;;) all.push(new Uint8Array(1 << 24).fill(1)); }");
+  const auto buffers =
+      decode("function decodeUplink() { const all = []; for (;;) all.push(new Uint8Array(1 << 24).fill(1)); }");
   EXPECT_FALSE(buffers.ok);
 }
 
@@ -111,10 +117,15 @@ TEST(Hostile, DeepRecursionIsAnErrorOfTheCall) {
 
 TEST(Hostile, TamperingCostsItsOwnAnswersAlone) {
   const auto broken = decode(
-      "JSON.stringify = () => 'no json'; Array.prototype.push = null; Object.prototype.toJSON = undefined; String = null;"
-      "Array.prototype[Symbol.iterator] = null; Reflect.apply = null; function decodeUplink(i) { return { data: i.bytes }; }");
+      "JSON.stringify = () => 'no json'; Array.prototype.push = null; Object.prototype.toJSON = undefined; String = "
+      "null;"
+      "Array.prototype[Symbol.iterator] = null; Reflect.apply = null; function decodeUplink(i) { return { data: "
+      "i.bytes }; }");
   EXPECT_EQ(broken.data, "[1,2]") << broken.message;
-  const auto odd = decode("Object.defineProperty(Object.prototype, 'fPort', { set() { throw 1; } }); function decodeUplink(i) { return { data: 1 }; }", "00", 5);
+  const auto odd = decode(
+      "Object.defineProperty(Object.prototype, 'fPort', { set() { throw 1; } }); function decodeUplink(i) { return { "
+      "data: 1 }; }",
+      "00", 5);
   EXPECT_FALSE(odd.ok);
   EXPECT_EQ(decode(kGood, "09").data, "9");
 }
@@ -140,7 +151,8 @@ TEST(Isolation, ALoopDelaysNoOtherDriver) {
 
 TEST(Isolation, OtherDevicesOfALoopingDriverGoOn) {
   Collected bad, good;
-  const auto code = driver_of("function decodeUplink(input) { while (input.DevEUI === '00000000000000AA') {} return { data: 1 }; }");
+  const auto code =
+      driver_of("function decodeUplink(input) { while (input.DevEUI === '00000000000000AA') {} return { data: 1 }; }");
   std::vector<Job> jobs;
   for (int i = 0; i < 100; ++i) {
     if (i % 25 == 0) jobs.push_back(job(code, "00000000000000AA", bad.done()));
@@ -158,11 +170,13 @@ TEST(Isolation, ManyStallsFillOnlyTheirOwnLine) {
   Collected loops;
   const auto loop = driver_of("function decodeUplink() { while (true) {} }");
   std::vector<Job> jobs;
-  for (int i = 0; i < 12; ++i) jobs.push_back(job(loop, "00000000000000CC", loops.done()));
+  for (int i = 0; i < 12; ++i)
+    jobs.push_back(job(loop, "00000000000000CC", loops.done()));
   test_engine().submit(std::move(jobs));
   // A driver of another's that is slow, too, is served in turn and not behind the loops.
   Collected slow;
-  const auto steady = driver_of("function decodeUplink() { const t = Date.now(); while (Date.now() - t < 120) {} return { data: 1 }; }");
+  const auto steady = driver_of(
+      "function decodeUplink() { const t = Date.now(); while (Date.now() - t < 120) {} return { data: 1 }; }");
   std::vector<Job> one;
   one.push_back(job(steady, "00000000000000DD", slow.done()));
   test_engine().submit(std::move(one));
@@ -180,13 +194,17 @@ TEST(Hosts, KilledFromOutsideLoseNoJob) {
   options.fast_hosts = 1;
   Engine engine(options, metrics);
   ASSERT_TRUE(engine.start());
-  const auto code = driver_of("function decodeUplink(input) { let s = 0; for (let i = 0; i < 20000; i++) s += i; return { data: s }; }");
+  const auto code = driver_of(
+      "function decodeUplink(input) { let s = 0; for (let i = 0; i < 20000; i++) s += i; return { data: s }; }");
   Collected all;
   std::vector<Job> jobs;
-  for (int i = 0; i < 3000; ++i) jobs.push_back(job(code, "00000000000000EE", all.done()));
+  for (int i = 0; i < 3000; ++i)
+    jobs.push_back(job(code, "00000000000000EE", all.done()));
   engine.submit(std::move(jobs));
-  while (all.count() < 200) ::usleep(500);
-  for (const pid_t pid : host_pids()) ::kill(pid, SIGKILL);
+  while (all.count() < 200)
+    ::usleep(500);
+  for (const pid_t pid : host_pids())
+    ::kill(pid, SIGKILL);
   ASSERT_TRUE(all.wait(std::chrono::seconds(60)));
   EXPECT_EQ(all.ok(), 3000);
 }
@@ -202,7 +220,8 @@ TEST(Hosts, EndWithTheEngineAndEveryJobIsAnswered) {
     ASSERT_TRUE(engine.start());
     std::vector<Job> jobs;
     const auto loop = driver_of("function decodeUplink() { while (true) {} }");
-    for (int i = 0; i < 1000; ++i) jobs.push_back(job(loop, std::to_string(i), all.done()));
+    for (int i = 0; i < 1000; ++i)
+      jobs.push_back(job(loop, std::to_string(i), all.done()));
     engine.submit(std::move(jobs));
   }
   EXPECT_EQ(all.count(), 1000);

@@ -69,9 +69,11 @@ void DriverState::stalled(const std::string& device, Steady::time_point now) {
   slow.since = now;
   slow.quick = 0;
   stalls_.emplace_back(now, device);
-  while (stalls_.size() > kMaxStalls || now - stalls_.front().first > kSlowFor) stalls_.pop_front();
+  while (stalls_.size() > kMaxStalls || now - stalls_.front().first > kSlowFor)
+    stalls_.pop_front();
   std::set<std::string_view> devices;
-  for (const auto& [time, stalling] : stalls_) devices.insert(stalling);
+  for (const auto& [time, stalling] : stalls_)
+    devices.insert(stalling);
   if (devices.size() >= kDevicesToSlow) slow_ = Slow{now, 0, 0};
 }
 

@@ -31,8 +31,8 @@ struct Task {
 };
 using TaskPtr = std::unique_ptr<Task>;
 
-// Lines of tasks that are served in turn, one task each: a line that is long delays no other. Keys are accounts in the fast
-// lane and drivers in the slow one.
+// Lines of tasks that are served in turn, one task each: a line that is long delays no other. Keys are accounts in the
+// fast lane and drivers in the slow one.
 class FairQueue {
  public:
   void push(const std::string& key, TaskPtr task);
@@ -51,9 +51,9 @@ class FairQueue {
   std::size_t size_ = 0;
 };
 
-// What the engine knows of one driver version of one account. It decides the lane: a device that stalled twice within a minute
-// goes slow until 20 of its calls were quick again or a minute has passed (once may be the machine's fault); when three
-// devices stalled within a minute, the whole driver does.
+// What the engine knows of one driver version of one account. It decides the lane: a device that stalled twice within a
+// minute goes slow until 20 of its calls were quick again or a minute has passed (once may be the machine's fault);
+// when three devices stalled within a minute, the whole driver does.
 struct DriverState {
   std::uint32_t number = 0;
   DriverCodePtr code;
@@ -62,8 +62,8 @@ struct DriverState {
   std::size_t in_use = 0;      // tasks that point here
   Steady::time_point last_used{};
 
-  // Evaluating it took longer than a fast host gives, and is tried on the slow one; then, when it has ended there, it is
-  // let onto the fast hosts with the full limit.
+  // Evaluating it took longer than a fast host gives, and is tried on the slow one; then, when it has ended there, it
+  // is let onto the fast hosts with the full limit.
   bool evaluation_stalled = false, evaluation_proven = false;
 
   [[nodiscard]] bool is_slow(const std::string& device, Steady::time_point now);

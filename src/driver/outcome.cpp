@@ -3,10 +3,9 @@
 
 #include <charconv>
 #include <memory>
+#include <simdjson.h>
 #include <utility>
 #include <vector>
-
-#include <simdjson.h>
 
 #include "base/codec.h"
 #include "base/json.h"
@@ -34,7 +33,9 @@ std::vector<std::string> read_texts(std::string_view json) {
   return out;
 }
 
-Outcome nonsense() { return failed("com-5002", "driver internal error: Error: The driver's host gave no usable answer."); }
+Outcome nonsense() {
+  return failed("com-5002", "driver internal error: Error: The driver's host gave no usable answer.");
+}
 
 }  // namespace
 
@@ -42,7 +43,8 @@ struct OutcomeReader::Parser {
   simdjson::dom::parser dom;
 };
 
-OutcomeReader::OutcomeReader(std::size_t result_limit) : result_limit_(result_limit), parser_(std::make_unique<Parser>()) {
+OutcomeReader::OutcomeReader(std::size_t result_limit)
+    : result_limit_(result_limit), parser_(std::make_unique<Parser>()) {
   // Levels below the root value.
   if (parser_->dom.allocate(64u << 10, kMaxLevels) != simdjson::SUCCESS) parser_->dom = simdjson::dom::parser();
 }
@@ -56,12 +58,17 @@ Outcome failed(std::string code, std::string message) {
   return outcome;
 }
 
-Outcome timed_out() { return failed("com-5004", "driver internal error: Error: Script execution timed out."); }
+Outcome timed_out() {
+  return failed("com-5004", "driver internal error: Error: Script execution timed out.");
+}
 
-Outcome out_of_memory() { return failed("com-5004", "driver internal error: Error: Script ran out of memory."); }
+Outcome out_of_memory() {
+  return failed("com-5004", "driver internal error: Error: Script ran out of memory.");
+}
 
 bool OutcomeReader::is_json(std::string_view text, bool& too_deep) {
-  if (text.size() > parser_->dom.capacity() && parser_->dom.allocate(text.size(), kMaxLevels) != simdjson::SUCCESS) return false;
+  if (text.size() > parser_->dom.capacity() && parser_->dom.allocate(text.size(), kMaxLevels) != simdjson::SUCCESS)
+    return false;
   const auto error = parser_->dom.parse(text.data(), text.size()).error();
   too_deep = error == simdjson::DEPTH_ERROR;
   return error == simdjson::SUCCESS;
@@ -71,7 +78,8 @@ Outcome OutcomeReader::read_failure(std::string_view text) {
   Outcome outcome;
   outcome.code = next_field(text);
   const auto message = json::parse(next_field(text));
-  if (!outcome.code.starts_with("com-") || outcome.code.size() != 8 || !message || !message->is_string()) return nonsense();
+  if (!outcome.code.starts_with("com-") || outcome.code.size() != 8 || !message || !message->is_string())
+    return nonsense();
   outcome.message = message->get_string();
   outcome.errors = read_texts(next_field(text));
   outcome.warnings = read_texts(next_field(text));
@@ -92,8 +100,8 @@ Outcome OutcomeReader::read(std::string_view text) {
   if (kind == 'E') {
     int port = 0;
     const auto [end, error] = std::from_chars(second.data(), second.data() + second.size(), port);
-    if (error != std::errc{} || end != second.data() + second.size() || port < 1 || port > 224 || first.size() % 2 != 0 ||
-        (!first.empty() && !is_hex(first))) {
+    if (error != std::errc{} || end != second.data() + second.size() || port < 1 || port > 224 ||
+        first.size() % 2 != 0 || (!first.empty() && !is_hex(first))) {
       return nonsense();
     }
     outcome.payload_hex = first;
@@ -129,7 +137,8 @@ Result<Engine::Inspection> OutcomeReader::read_inspection(std::string_view text)
     return found;
   }
   const auto outcome = read(text);
-  return Error{ErrorKind::permanent, outcome.ok ? nonsense().message : outcome.message, outcome.ok ? "com-5002" : outcome.code};
+  return Error{ErrorKind::permanent, outcome.ok ? nonsense().message : outcome.message,
+               outcome.ok ? "com-5002" : outcome.code};
 }
 
 }  // namespace sluice::driver

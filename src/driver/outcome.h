@@ -15,8 +15,9 @@ Outcome failed(std::string code, std::string message);
 Outcome timed_out();
 Outcome out_of_memory();
 
-// Reads what the prelude made of a call (the form stands at `call` in prelude.js). It comes from a process that a driver may
-// have taken over, and goes into documents as it is: so all JSON is checked, its size and its depth too. Not thread-safe.
+// Reads what the prelude made of a call (the form stands at `call` in prelude.js). It comes from a process that a
+// driver may have taken over, and goes into documents as it is: so all JSON is checked, its size and its depth too. Not
+// thread-safe.
 class OutcomeReader {
  public:
   explicit OutcomeReader(std::size_t result_limit);

@@ -16,8 +16,8 @@ inline constexpr std::string_view kPrelude =
 #include "driver/prelude.js"
     ;
 
-// Run in the driver's global object after it: top-level let, const and class are in reach of a script, not of the C API.
-// The order is that of `bind` in prelude.js.
+// Run in the driver's global object after it: top-level let, const and class are in reach of a script, not of the C
+// API. The order is that of `bind` in prelude.js.
 inline constexpr std::string_view kLookUp =
     "[typeof driver==='undefined'?undefined:driver,typeof exports==='undefined'?undefined:exports,"
     "typeof module==='undefined'?undefined:module,typeof decodeUplink==='undefined'?undefined:decodeUplink,"

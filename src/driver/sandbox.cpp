@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/sandbox.h"
 
-#include <fcntl.h>
-#include <seccomp.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
+#include <seccomp.h>
 #include <string>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "driver/wire.h"
 
@@ -48,24 +47,53 @@ bool limit(int resource, std::uint64_t value) {
 
 // What JavaScriptCore's interpreter, compilers, collector and the C library call once warm.
 constexpr std::array kAllowed = {
-    SCMP_SYS(read),          SCMP_SYS(write),          SCMP_SYS(futex),           SCMP_SYS(clock_gettime),
-    SCMP_SYS(madvise),       SCMP_SYS(mmap),           SCMP_SYS(munmap),          SCMP_SYS(mprotect),
-    SCMP_SYS(mremap),        SCMP_SYS(brk),            SCMP_SYS(poll),            SCMP_SYS(ppoll),
-    SCMP_SYS(close),         SCMP_SYS(set_robust_list), SCMP_SYS(rseq),           SCMP_SYS(rt_sigaction),
-    SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),  SCMP_SYS(rt_sigsuspend),   SCMP_SYS(sigaltstack),
-    SCMP_SYS(sched_yield),   SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_setscheduler), SCMP_SYS(sched_getparam),
-    SCMP_SYS(sched_getscheduler), SCMP_SYS(gettid),    SCMP_SYS(getpid),          SCMP_SYS(clock_nanosleep),
-    SCMP_SYS(nanosleep),     SCMP_SYS(restart_syscall), SCMP_SYS(getrandom),      SCMP_SYS(membarrier),
-    SCMP_SYS(eventfd2),      SCMP_SYS(pread64),        SCMP_SYS(lseek),           SCMP_SYS(sysinfo),
-    SCMP_SYS(getrusage),     SCMP_SYS(exit),           SCMP_SYS(exit_group),
+    SCMP_SYS(read),
+    SCMP_SYS(write),
+    SCMP_SYS(futex),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(madvise),
+    SCMP_SYS(mmap),
+    SCMP_SYS(munmap),
+    SCMP_SYS(mprotect),
+    SCMP_SYS(mremap),
+    SCMP_SYS(brk),
+    SCMP_SYS(poll),
+    SCMP_SYS(ppoll),
+    SCMP_SYS(close),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(rseq),
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(rt_sigsuspend),
+    SCMP_SYS(sigaltstack),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(sched_setscheduler),
+    SCMP_SYS(sched_getparam),
+    SCMP_SYS(sched_getscheduler),
+    SCMP_SYS(gettid),
+    SCMP_SYS(getpid),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(membarrier),
+    SCMP_SYS(eventfd2),
+    SCMP_SYS(pread64),
+    SCMP_SYS(lseek),
+    SCMP_SYS(sysinfo),
+    SCMP_SYS(getrusage),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
 };
 
 bool add_rules(scmp_filter_ctx filter) {
   for (const int call : kAllowed) {
     if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0) != 0) return false;
   }
-  // Threads, never processes. clone3 hides its flags behind a pointer: refused as unknown, upon which the C library uses
-  // clone.
+  // Threads, never processes. clone3 hides its flags behind a pointer: refused as unknown, upon which the C library
+  // uses clone.
   const bool threads = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
                                         SCMP_A0(SCMP_CMP_MASKED_EQ, 0x00010000u, 0x00010000u)) == 0 &&
                        seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
@@ -134,8 +162,8 @@ bool prepare() {
 }
 
 Exit close(std::uint64_t memory_limit) {
-  // Twice the limit and what collector and compilers use for themselves: only a backstop for growth between two looks of
-  // the engine's at the resident size.
+  // Twice the limit and what collector and compilers use for themselves: only a backstop for growth between two looks
+  // of the engine's at the resident size.
   const std::uint64_t used = data_in_use();
   if (used == 0 || !limit(RLIMIT_DATA, used + 2 * memory_limit + (64u << 20)) || !limit(RLIMIT_NOFILE, 32)) {
     return Exit::no_limits;

@@ -29,11 +29,15 @@ std::vector<JSChar> to_utf16(std::string_view text) {
   out.reserve(text.size());
   for (std::size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i]);
-    const int need = lead < 0x80 ? 0 : lead >= 0xc2 && lead <= 0xdf ? 1 : (lead & 0xf0) == 0xe0 ? 2
-                                   : lead >= 0xf0 && lead <= 0xf4   ? 3 : -1;
+    const int need = lead < 0x80                    ? 0
+                     : lead >= 0xc2 && lead <= 0xdf ? 1
+                     : (lead & 0xf0) == 0xe0        ? 2
+                     : lead >= 0xf0 && lead <= 0xf4 ? 3
+                                                    : -1;
     std::uint32_t point = need == 0 ? lead : need == 1 ? lead & 0x1fu : need == 2 ? lead & 0xfu : lead & 7u;
     int have = 0;
-    while (have < need && i + 1 + have < text.size() && (static_cast<unsigned char>(text[i + 1 + have]) & 0xc0) == 0x80) {
+    while (have < need && i + 1 + have < text.size() &&
+           (static_cast<unsigned char>(text[i + 1 + have]) & 0xc0) == 0x80) {
       point = (point << 6) | (static_cast<unsigned char>(text[i + 1 + have]) & 0x3fu);
       ++have;
     }
@@ -187,7 +191,8 @@ void ScriptHost::tidy() {
   }
 }
 
-JSValueRef ScriptHost::evaluate_text(Context& context, std::string_view source, const char* name, JSValueRef* exception) {
+JSValueRef ScriptHost::evaluate_text(Context& context, std::string_view source, const char* name,
+                                     JSValueRef* exception) {
   const Text text(source);
   const Text url{std::string_view(name)};
   return JSEvaluateScript(context.global, text.get(), nullptr, url.get(), 1, exception);
@@ -225,10 +230,12 @@ ScriptResult ScriptHost::evaluate_in(Script& script, Context& context) {
   JSObjectRef made = nullptr;
   if (exception == nullptr) {
     const JSObjectRef function = JSValueToObject(context.global, prelude, &exception);
-    const JSValueRef list = JSObjectCallAsFunction(context.global, function, nullptr, makers.size(), makers.data(), &exception);
+    const JSValueRef list =
+        JSObjectCallAsFunction(context.global, function, nullptr, makers.size(), makers.data(), &exception);
     if (exception == nullptr) made = JSValueToObject(context.global, list, &exception);
   }
-  if (made == nullptr) return {wire::Status::done, "Fcom-5002\n\"driver internal error: Error: the prelude failed\"\n\n\n"};
+  if (made == nullptr)
+    return {wire::Status::done, "Fcom-5002\n\"driver internal error: Error: the prelude failed\"\n\n\n"};
   for (auto [kept, index] : {std::pair{&context.bind, 0u}, {&context.call, 1u}, {&context.explain, 2u}}) {
     *kept = object_at(context.global, made, index);
     JSValueProtect(context.global, *kept);
@@ -239,11 +246,13 @@ ScriptResult ScriptHost::evaluate_in(Script& script, Context& context) {
   const JSValueRef found = evaluate_text(context, kLookUp, "prelude", &exception);
   JSValueRef points = JSValueMakeUndefined(context.global);
   if (exception == nullptr && !script.points_source.empty()) {
-    // Evaluated by itself: a function's scope keeps its names apart from the driver's, whose own extractPoints is hidden.
-    const std::string wrapped = "(function(){var extractPoints,exports={},module={exports:exports};return (function(exports,module){" +
-                                script.points_source +
-                                "\nreturn [typeof extractPoints==='function'?extractPoints:undefined,exports,module];\n})"
-                                "(exports,module);})()";
+    // Evaluated by itself: a function's scope keeps its names apart from the driver's, whose own extractPoints is
+    // hidden.
+    const std::string wrapped =
+        "(function(){var extractPoints,exports={},module={exports:exports};return (function(exports,module){" +
+        script.points_source +
+        "\nreturn [typeof extractPoints==='function'?extractPoints:undefined,exports,module];\n})"
+        "(exports,module);})()";
     points = evaluate_text(context, wrapped, "extractPoints.js", &exception);
   }
   if (exception != nullptr) return explain(context, exception);
@@ -260,8 +269,8 @@ ScriptResult ScriptHost::evaluate_in(Script& script, Context& context) {
   return {wire::Status::done, {}};
 }
 
-// Makes script.context. Its failure, if any, is kept there, so that code that cannot work is not evaluated again for every
-// message; one that ran out of time is not kept.
+// Makes script.context. Its failure, if any, is kept there, so that code that cannot work is not evaluated again for
+// every message; one that ran out of time is not kept.
 ScriptResult ScriptHost::evaluate(Script& script) {
   page_.phase.store(wire::Page::evaluating, std::memory_order_release);
   set_time_limit(script.evaluation_limit_ms);
@@ -279,8 +288,8 @@ ScriptResult ScriptHost::evaluate(Script& script) {
 ScriptResult ScriptHost::invoke(Context& context, const wire::Call& frame) {
   const JSGlobalContextRef js = context.global;
   const JSValueRef undefined = JSValueMakeUndefined(js);
-  std::array<JSValueRef, 6> arguments = {JSValueMakeNumber(js, frame.operation), undefined, undefined, undefined, undefined,
-                                         undefined};
+  std::array<JSValueRef, 6> arguments = {
+      JSValueMakeNumber(js, frame.operation), undefined, undefined, undefined, undefined, undefined};
   if (frame.operation != 2) {
     std::vector<JSValueRef> bytes(frame.bytes.size());
     for (std::size_t i = 0; i < bytes.size(); ++i) {
@@ -325,7 +334,8 @@ ScriptResult ScriptHost::call(const wire::Call& frame) {
   auto result = invoke(*script.context, frame);
   script.context->used = std::chrono::steady_clock::now();
   // After a call that ran out of time or stack its global object may be half changed (spec drivers.md 9.4).
-  if (result.status == wire::Status::timed_out || (result.status == wire::Status::done && result.text.starts_with('S'))) {
+  if (result.status == wire::Status::timed_out ||
+      (result.status == wire::Status::done && result.text.starts_with('S'))) {
     drop(script);
   }
   return result;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <JavaScriptCore/JavaScript.h>
-
 #include <chrono>
 #include <cstdint>
 #include <list>
@@ -21,8 +20,8 @@ struct ScriptResult {
   std::string text;
 };
 
-// The JavaScript side of a host process: one virtual machine, one warm global object for each loaded driver, evaluated at
-// first use and dropped when long unused. One thread.
+// The JavaScript side of a host process: one virtual machine, one warm global object for each loaded driver, evaluated
+// at first use and dropped when long unused. One thread.
 class ScriptHost {
  public:
   explicit ScriptHost(wire::Page& page) : page_(page) {}

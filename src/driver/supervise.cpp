@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "base/log.h"
@@ -136,7 +135,8 @@ void Engine::Impl::sample_host(HostProcess& host, Steady::time_point now) {
   }
   std::uint64_t job = host.page().job.load(std::memory_order_acquire);
   const std::uint32_t phase = host.page().phase.load(std::memory_order_acquire);
-  const bool known = std::any_of(host.in_flight.begin(), host.in_flight.end(), [&](const auto& task) { return task->id == job; });
+  const bool known =
+      std::any_of(host.in_flight.begin(), host.in_flight.end(), [&](const auto& task) { return task->id == job; });
   if (!known) job = 0;
   const std::size_t resident = host.resident();
   if (job != host.sample.job || phase != host.sample.phase || host.sample.since == Steady::time_point{}) {
@@ -182,7 +182,8 @@ void Engine::Impl::settle_running(HostProcess& host, Kill why, TaskPtr task) {
     return route_slow(std::move(task));
   }
   if (++task->crashes >= kMaxCrashes) {
-    return finish(std::move(task), failed("com-5002", "driver internal error: Error: The driver made its host process crash."));
+    return finish(std::move(task),
+                  failed("com-5002", "driver internal error: Error: The driver made its host process crash."));
   }
   // Not held against its device yet: a host can die of what comes from outside.
   route_slow(std::move(task));
@@ -195,8 +196,8 @@ void Engine::Impl::host_ended(HostProcess& ended) {
   const Kill why = host->killed;
   const std::size_t resident = host->sample.resident;
   host->resident_growth = host->resident_at_kill > resident ? host->resident_at_kill - resident : 0;
-  const std::uint64_t running = why == Kill::none || why == Kill::protocol ? host->page().job.load(std::memory_order_acquire)
-                                                                            : host->blamed_job;
+  const std::uint64_t running =
+      why == Kill::none || why == Kill::protocol ? host->page().job.load(std::memory_order_acquire) : host->blamed_job;
   ::epoll_ctl(epoll_fd, EPOLL_CTL_DEL, host->socket(), nullptr);
   const int status = host->reap();
   (why == Kill::none ? hosts_ended : hosts_killed)->add();
@@ -236,8 +237,10 @@ void Engine::Impl::fail_waiting(Steady::time_point now) {
   const bool served = std::any_of(hosts.begin(), hosts.end(), [](const auto& host) { return host->ready; });
   if (served || now - last_ready < kHostless) return;
   const auto gone = [] { return failed("com-5004", "driver internal error: Error: No driver host can be started."); };
-  while (auto task = fast_queue.pop()) finish(std::move(task), gone());
-  while (auto task = slow_queue.pop()) finish(std::move(task), gone());
+  while (auto task = fast_queue.pop())
+    finish(std::move(task), gone());
+  while (auto task = slow_queue.pop())
+    finish(std::move(task), gone());
 }
 
 }  // namespace sluice::driver

@@ -11,8 +11,8 @@
 
 namespace sluice::driver {
 
-// What the tests of the engine share: one engine for a whole program, since a host takes a while to warm up, with limits that
-// make hostile drivers end soon.
+// What the tests of the engine share: one engine for a whole program, since a host takes a while to warm up, with
+// limits that make hostile drivers end soon.
 inline Engine& test_engine() {
   static Metrics metrics;
   static const auto engine = [] {

@@ -100,7 +100,9 @@ void append(std::string& out, const Load& frame) {
       .text(frame.points_schema);
 }
 
-void append(std::string& out, const Unload& frame) { Writer(out, Type::unload).number(frame.number); }
+void append(std::string& out, const Unload& frame) {
+  Writer(out, Type::unload).number(frame.number);
+}
 
 void append(std::string& out, const Call& frame) {
   Writer(out, Type::call)
@@ -115,9 +117,13 @@ void append(std::string& out, const Call& frame) {
       .text(frame.rest);
 }
 
-void append(std::string& out, const Inspect& frame) { Writer(out, Type::inspect).number(frame.job).number(frame.number); }
+void append(std::string& out, const Inspect& frame) {
+  Writer(out, Type::inspect).number(frame.job).number(frame.number);
+}
 
-void append(std::string& out, const Ready& frame) { Writer(out, Type::ready).number(frame.version); }
+void append(std::string& out, const Ready& frame) {
+  Writer(out, Type::ready).number(frame.version);
+}
 
 void append(std::string& out, const Answer& frame) {
   Writer(out, Type::result)

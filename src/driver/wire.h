@@ -9,20 +9,30 @@
 
 namespace sluice::driver::wire {
 
-// The protocol between the engine and a host process, over a stream socket. Little-endian; both ends are the same build.
+// The protocol between the engine and a host process, over a stream socket. Little-endian; both ends are the same
+// build.
 //
 //   frame   := length u32 (of what follows, at most kMaxFrame) | type u8 | body
 //   string  := length u32 | bytes
 //
-// The engine writes many frames at once and never waits for an answer; the host answers calls and inspections in the order
-// they came, in batches. What comes from a host is not trusted: a driver may have taken it over.
+// The engine writes many frames at once and never waits for an answer; the host answers calls and inspections in the
+// order they came, in batches. What comes from a host is not trusted: a driver may have taken it over.
 //
 //   engine -> host: configure (first, once), role (whenever it changes), load, unload, call, inspect
 //   host -> engine: ready (once, after the sandbox is closed), result
 inline constexpr std::uint32_t kVersion = 1;
 inline constexpr std::size_t kMaxFrame = 8u << 20;
 
-enum class Type : std::uint8_t { configure = 1, role = 2, load = 3, unload = 4, call = 5, inspect = 6, ready = 64, result = 65 };
+enum class Type : std::uint8_t {
+  configure = 1,
+  role = 2,
+  load = 3,
+  unload = 4,
+  call = 5,
+  inspect = 6,
+  ready = 64,
+  result = 65
+};
 
 struct Configure {
   std::uint32_t version = kVersion;
@@ -38,7 +48,7 @@ struct Role {
 // A driver's code, from then on called by its number.
 struct Load {
   std::uint32_t number = 0;
-  std::uint8_t signature = 0;            // as driver::Signature; kAnySignature: found by looking
+  std::uint8_t signature = 0;  // as driver::Signature; kAnySignature: found by looking
   std::uint32_t evaluation_limit_ms = 0;
   std::string_view id, source, points_source, points_schema;
 };
