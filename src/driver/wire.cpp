@@ -187,7 +187,7 @@ std::optional<Call> read_call(std::string_view body) {
   frame.bytes = in.text();
   frame.data = in.text();
   frame.rest = in.text();
-  if (!in.complete() || frame.operation > 2) return {};
+  if (!in.complete() || frame.operation > 2 || (!has_time && time != 0)) return {};
   return frame;
 }
 
