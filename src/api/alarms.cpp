@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Low rate alarms in request bodies (spec api.md 5.6).
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <sys/stat.h>
 
 #include "api/fields.h"
 #include "base/clock.h"
@@ -49,7 +48,8 @@ class AlarmCheck {
     auto end = time(alarm_, path_, "endTime", true);
     if (start && end && *end <= *start) fault(path_, "endTime", "must be after startTime");
     if (const auto* zone = json::find(alarm_, "timezone")) {
-      if (!zone->is_string() || !is_time_zone(zone->get_string())) fault(path_, "timezone", "must be a name as Europe/Paris");
+      if (!zone->is_string() || !is_time_zone(zone->get_string()))
+        fault(path_, "timezone", "must be a name as Europe/Paris");
     }
     number(alarm_, path_, "uplinkRateMinPerHour", 0);
     if (json::find(alarm_, "uplinkRateMinPerHour") == nullptr) fault(path_, "uplinkRateMinPerHour", "is required");
@@ -69,7 +69,8 @@ class AlarmCheck {
     faults_.push_back({path + "/" + name, message});
   }
 
-  std::optional<UnixMillis> time(const boost::json::object& from, const std::string& path, const char* name, bool required) {
+  std::optional<UnixMillis> time(const boost::json::object& from, const std::string& path, const char* name,
+                                 bool required) {
     const auto* value = json::find(from, name);
     if (value == nullptr) {
       if (required) fault(path, name, "is required");
@@ -106,10 +107,12 @@ class AlarmCheck {
     const auto* days = json::find(rule, "byDays");
     if (days == nullptr) return;
     bool ordinals = frequency == "monthly" || frequency == "yearly";
-    bool sound = days->is_array() && std::all_of(days->get_array().begin(), days->get_array().end(), [&](const auto& day) {
-                   return day.is_string() && is_day(to_lower(day.get_string()), ordinals);
-                 });
-    if (!sound) fault(path, "byDays", "must list days as monday, and +2tuesday or -1friday with monthly and yearly only");
+    bool sound =
+        days->is_array() && std::all_of(days->get_array().begin(), days->get_array().end(), [&](const auto& day) {
+          return day.is_string() && is_day(to_lower(day.get_string()), ordinals);
+        });
+    if (!sound)
+      fault(path, "byDays", "must list days as monday, and +2tuesday or -1friday with monthly and yearly only");
   }
 
   const boost::json::object& alarm_;

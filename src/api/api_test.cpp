@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Conventions, tokens and roles; the resources have tests of their own.
-#include <sys/stat.h>
-
 #include <fstream>
+#include <sys/stat.h>
 
 #include "api/jwt.h"
 #include "api/openapi.h"
@@ -50,7 +49,8 @@ TEST_F(ApiTest, KeepsACorrelationIdThatIsSane) {
 }
 
 TEST_F(ApiTest, AcceptsOtherJsonAndWildcards) {
-  for (const char* accept : {"*/*", "application/json", "application/*", "text/html, */*;q=0.1", "application/hal+json"}) {
+  for (const char* accept :
+       {"*/*", "application/json", "application/*", "text/html, */*;q=0.1", "application/hal+json"}) {
     auto asked = request("GET", "/connectors");
     asked.headers.emplace_back("accept", accept);
     EXPECT_EQ(send(asked).status, 200) << accept;
@@ -92,7 +92,8 @@ TEST_F(ApiTest, TokensByFormAndByHeader) {
   EXPECT_EQ(response.status, 400);
   EXPECT_EQ(json::text_or(body_of(response).as_object(), "error"), "unsupported_grant_type");
   EXPECT_EQ(code_of(response), "com-4000");
-  for (const auto& [period, status] : {std::pair{"7days", 200}, {"infinite", 400}, {"0days", 400}, {"1hours", 200}, {"400days", 400}}) {
+  for (const auto& [period, status] :
+       {std::pair{"7days", 200}, {"infinite", 400}, {"0days", 400}, {"1hours", 200}, {"400days", 400}}) {
     form.body = std::string("grant_type=client_credentials&validityPeriod=") + period;
     EXPECT_EQ(send(form).status, status) << period;
   }
@@ -146,7 +147,7 @@ TEST_F(ApiTest, ForgedTokensAreRefused) {
   refused("");
   refused("a.b.c");
   refused(std::string(10000, 'a'));
-  read["role"] = 3;
+  read["account"] = "2";
   refused(good.substr(0, first + 1) + to_base64url(json::write(read)) + good.substr(second));
 }
 
@@ -274,7 +275,8 @@ TEST_F(ApiTest, TheContractIsTheRouteTable) {
       EXPECT_TRUE(method.value().as_object().contains("responses")) << path.key();
     }
   }
-  for (const auto& route : routes()) served.insert(std::string(route.method) + " " + std::string(route.path));
+  for (const auto& route : routes())
+    served.insert(std::string(route.method) + " " + std::string(route.path));
   EXPECT_EQ(documented, served);
   EXPECT_EQ(document.at("info").at("version"), "1");
   EXPECT_EQ(document.at("components").at("schemas").at("connection").at("properties").at("active").at("default"), true);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/auth.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "api/jwt.h"
 #include "base/crypto.h"
@@ -21,13 +20,16 @@ constexpr std::int64_t kSkewSeconds = 60;
 constexpr const char* kAdmin = "admin";
 constexpr const char* kFirstAccount = "1";
 
-Error invalid_token() { return {ErrorKind::permanent, "the token is missing, wrong or expired", "com-4001"}; }
+Error invalid_token() {
+  return {ErrorKind::permanent, "the token is missing, wrong or expired", "com-4001"};
+}
 
 Result<void> write_secret(const std::string& path, const std::string& secret) {
   ::unlink(path.c_str());
   int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   auto text = secret + "\n";
-  bool written = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
+  bool written =
+      fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
   int reason = errno;
   if (fd >= 0) ::close(fd);
   if (!written) return Error{ErrorKind::bad_config, "cannot write " + path + ": " + std::strerror(reason)};
@@ -103,7 +105,8 @@ Result<std::string> bootstrap(store::Store& store, const std::string& secret_fro
   }
   auto client = store.client(kAdmin);
   if (!client) return client.error();
-  if (*client && (secret_from_env.empty() || verify_secret(secret_from_env, (*client)->secret_hash))) return std::string();
+  if (*client && (secret_from_env.empty() || verify_secret(secret_from_env, (*client)->secret_hash)))
+    return std::string();
 
   auto secret = secret_from_env.empty() ? random_secret(32) : secret_from_env;
   if (secret_from_env.empty()) {

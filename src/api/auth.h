@@ -18,15 +18,16 @@ struct Caller {
   store::Role role = store::Role::reader;
 };
 
-// Issues and checks tokens (spec api.md 2): JSON Web Tokens signed with a random key of the installation, which lies sealed in the
-// store. Blocks on the store. Thread-safe.
+// Issues and checks tokens (spec api.md 2): JSON Web Tokens signed with a random key of the installation, which lies
+// sealed in the store. Blocks on the store. Thread-safe.
 class Auth {
  public:
   Auth(store::Store& store, Clock& clock) : store_(store), clock_(clock) {}
   // Reads the signing key, or makes it at the first start. Call before anything else.
   Result<void> open();
 
-  // The client of that id and secret. Takes as long for an unknown client as for a wrong secret. Errors: permanent com-4001.
+  // The client of that id and secret. Takes as long for an unknown client as for a wrong secret. Errors: permanent
+  // com-4001.
   Result<store::Client> check_secret(const std::string& client_id, const std::string& secret);
   // A token of that life; `end_earlier` ends all others of the client.
   Result<std::string> issue(store::Client client, std::chrono::seconds life, bool end_earlier);
@@ -35,8 +36,8 @@ class Auth {
     Caller caller;
     std::chrono::seconds left;
   };
-  // Signature, times (60 s of skew), issuer, and that the client is still there; the role is the client's of now. Errors:
-  // permanent com-4001.
+  // Signature, times (60 s of skew), issuer, and that the client is still there; the role is the client's of now.
+  // Errors: permanent com-4001.
   Result<Token> check_token(std::string_view token);
 
  private:
@@ -45,9 +46,9 @@ class Auth {
   std::string key_;
 };
 
-// The first start: makes account "1" and the client "admin" (owner). Its secret is `secret_from_env` where that is set (also
-// later: a changed one takes effect and ends all tokens), else a random one, written to DATA_DIR/admin-secret with mode 600.
-// Returns the secret when it was newly made, else "".
+// The first start: makes account "1" and the client "admin" (owner). Its secret is `secret_from_env` where that is set
+// (also later: a changed one takes effect and ends all tokens), else a random one, written to DATA_DIR/admin-secret
+// with mode 600. Returns the secret when it was newly made, else "".
 Result<std::string> bootstrap(store::Store& store, const std::string& secret_from_env, const std::string& data_dir);
 
 }  // namespace sluice::api

@@ -16,7 +16,9 @@ boost::json::object shown(const Call& call, const store::Binder& binder) {
 }
 
 bool is_http_url(std::string_view url) {
-  auto rest = url.starts_with("http://") ? url.substr(7) : url.starts_with("https://") ? url.substr(8) : std::string_view();
+  auto rest = url.starts_with("http://")    ? url.substr(7)
+              : url.starts_with("https://") ? url.substr(8)
+                                            : std::string_view();
   return !rest.empty() && rest.front() != '/' && rest.find_first_of(" \r\n\t#") == std::string_view::npos;
 }
 
@@ -40,7 +42,8 @@ std::vector<FieldFault> read(const boost::json::object& body, store::Binder& bin
   auto url = text("downlinkUrl", 2000);
   if (!url.empty() && !is_http_url(url)) faults.push_back({"/downlinkUrl", "must be an absolute http or https URL"});
   auto deviation = text("maxTimeDeviation", 32);
-  if (!deviation.empty() && !parse_duration(deviation)) faults.push_back({"/maxTimeDeviation", "must be a duration as 5m"});
+  if (!deviation.empty() && !parse_duration(deviation))
+    faults.push_back({"/maxTimeDeviation", "must be a duration as 5m"});
 
   const auto* security = json::find(body, "security");
   if (security != nullptr && !security->is_bool()) faults.push_back({"/security", "must be true or false"});
@@ -58,7 +61,8 @@ std::vector<FieldFault> read(const boost::json::object& body, store::Binder& bin
     binder.as_key = given;
   }
   if (secure && as_id.empty()) faults.push_back({"/asId", "is required unless security is false"});
-  if (secure && binder.as_key.empty() && faults.empty()) faults.push_back({"/asKey", "is required unless security is false"});
+  if (secure && binder.as_key.empty() && faults.empty())
+    faults.push_back({"/asKey", "is required unless security is false"});
   binder.resource = std::move(resource);
   return faults;
 }
@@ -76,7 +80,8 @@ Response list(Call& call) {
   auto found = call.context.store.binders(call.caller.account);
   if (!found) return fail(found.error());
   boost::json::array all;
-  for (const auto& binder : *found) all.push_back(shown(call, binder));
+  for (const auto& binder : *found)
+    all.push_back(shown(call, binder));
   return answer_list(call, std::move(all), false);
 }
 
@@ -119,8 +124,12 @@ Response change(Call& call, bool patch) {
   return answer_resource(call, shown(call, *binder), binder->updated);
 }
 
-Response put(Call& call) { return change(call, false); }
-Response patch(Call& call) { return change(call, true); }
+Response put(Call& call) {
+  return change(call, false);
+}
+Response patch(Call& call) {
+  return change(call, true);
+}
 
 Response erase(Call& call) {
   std::lock_guard lock(call.state.configuration);
@@ -134,7 +143,8 @@ Response erase(Call& call) {
 
 }  // namespace
 
-// Attaching a network server decides what comes into the account and who is answered: an owner's business (spec api.md 13).
+// Attaching a network server decides what comes into the account and who is answered: an owner's business (spec api.md
+// 13).
 void add_binders(std::vector<Route>& routes) {
   routes.push_back({"GET", "/iot-flow/v1/binders", Access::owner, list});
   routes.push_back({"POST", "/iot-flow/v1/binders", Access::owner, create, Body::json});

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drivers by hand (spec api.md 8).
+#include "base/codec.h"
+
 #include <array>
 
 #include "api/driver_calls.h"
 #include "api/fields.h"
-#include "base/codec.h"
 
 namespace sluice::api {
 namespace {
@@ -17,11 +18,13 @@ constexpr std::array<std::string_view, 4> kEchoes = {"DevEUI", "ADRbit", "Freque
 // A request read: what to run, and what its answer begins with.
 struct Job {
   DriverCall call;
-  object output;      // direction, sourceTime, meta, raw or message, thing, echoes
+  object output;  // direction, sourceTime, meta, raw or message, thing, echoes
   bool encode = false;
 };
 
-Error missing_driver() { return {ErrorKind::permanent, "no driver fits this input", "com-4004"}; }
+Error missing_driver() {
+  return {ErrorKind::permanent, "no driver fits this input", "com-4004"};
+}
 
 std::optional<message::ModuleRef> module(const object& thing, const char* name) {
   const auto* value = json::find(thing, name);
@@ -76,7 +79,8 @@ std::optional<std::string> payload(const object& input, std::vector<FieldFault>&
     faults.push_back({"/raw/binary", "must be an even number of hex digits"});
     return {};
   }
-  if (const auto* text = json::find(raw, "text"); text != nullptr && text->is_string()) return to_hex(text->get_string());
+  if (const auto* text = json::find(raw, "text"); text != nullptr && text->is_string())
+    return to_hex(text->get_string());
   faults.push_back({"/raw", "must have binary (hex digits) or text"});
   return {};
 }
@@ -136,7 +140,8 @@ Job read(const Call& call, const object& input, bool encode, std::vector<FieldFa
 
 // The answer's body, or what went wrong.
 Result<object> finish(Job job, const driver::Outcome& outcome, const std::string& driver_id) {
-  if (!outcome.ok) return Error{ErrorKind::permanent, outcome.message, outcome.code.empty() ? "com-5000" : outcome.code};
+  if (!outcome.ok)
+    return Error{ErrorKind::permanent, outcome.message, outcome.code.empty() ? "com-5000" : outcome.code};
   auto meta = member(job.output, "meta");
   if (!driver_id.empty()) meta["driverId"] = driver_id;
   if (job.encode) {
@@ -157,7 +162,8 @@ Result<object> finish(Job job, const driver::Outcome& outcome, const std::string
     }
   }
   job.output["meta"] = std::move(meta);
-  if (!outcome.warnings.empty()) job.output["warnings"] = boost::json::array(outcome.warnings.begin(), outcome.warnings.end());
+  if (!outcome.warnings.empty())
+    job.output["warnings"] = boost::json::array(outcome.warnings.begin(), outcome.warnings.end());
   return std::move(job.output);
 }
 
@@ -258,10 +264,18 @@ Response decode_batch(Call& call) {
   return answer(results);
 }
 
-Response decode(Call& call) { return run(call, false); }
-Response encode(Call& call) { return run(call, true); }
-Response decode_code(Call& call) { return run_code(call, false); }
-Response encode_code(Call& call) { return run_code(call, true); }
+Response decode(Call& call) {
+  return run(call, false);
+}
+Response encode(Call& call) {
+  return run(call, true);
+}
+Response decode_code(Call& call) {
+  return run_code(call, false);
+}
+Response encode_code(Call& call) {
+  return run_code(call, true);
+}
 
 }  // namespace
 

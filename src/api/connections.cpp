@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections (spec api.md 5). The store is written first, then the manager is told; both under one lock, so that the manager
-// hears of changes in the order they were stored.
+// Connections (spec api.md 5). The store is written first, then the manager is told; both under one lock, so that the
+// manager hears of changes in the order they were stored.
 #include <array>
 
 #include "api/fields.h"
@@ -110,7 +110,8 @@ void read_configuration(Draft& draft, const object* stored) {
   draft.kept_secret = has_mask(configuration);
   auto faults = connector::keep_masked(*draft.connector, configuration, stored != nullptr ? *stored : object());
   if (faults.empty()) faults = connector::validate(*draft.connector, configuration);
-  for (auto& fault : faults) draft.faults.push_back({std::move(fault.path), std::move(fault.message)});
+  for (auto& fault : faults)
+    draft.faults.push_back({std::move(fault.path), std::move(fault.message)});
   draft.resource["configuration"] = std::move(configuration);
 }
 
@@ -123,7 +124,8 @@ Draft read(const Call& call, const object& body, const store::Connection* stored
   fields.flag("active");
   fields.flag("debug");
   if (const auto* alarms = fields.array("alarms")) check_alarms(alarms->get_array(), "/alarms", draft.faults);
-  if (const auto* up = fields.array("upOperations")) check_up_operations(up->get_array(), "/upOperations", draft.faults);
+  if (const auto* up = fields.array("upOperations"))
+    check_up_operations(up->get_array(), "/upOperations", draft.faults);
   if (const auto* down = fields.array("dlOperations")) {
     check_down_operations(down->get_array(), "/dlOperations", draft.faults);
   }
@@ -136,7 +138,8 @@ Draft read(const Call& call, const object& body, const store::Connection* stored
   }
   draft.connector = descriptor(call, draft.resource);
   if (draft.connector == nullptr || configuration == nullptr) return draft;
-  auto before = stored != nullptr ? connector::join_secrets(configuration_of(stored->resource), stored->secrets) : object();
+  auto before =
+      stored != nullptr ? connector::join_secrets(configuration_of(stored->resource), stored->secrets) : object();
   read_configuration(draft, stored != nullptr ? &before : nullptr);
   return draft;
 }
@@ -152,7 +155,8 @@ void put_into(const Draft& draft, store::Connection& connection) {
 void tell(const Call& call, const std::string& id, const char* what, boost::json::array changed = {}) {
   object data{{"connectionId", id}, {"user", call.caller.client_id}};
   if (!changed.empty()) data["changed"] = std::move(changed);
-  call.context.events.add(call.caller.account, "info", "connection-1005", std::string("Connection ") + what, std::move(data));
+  call.context.events.add(call.caller.account, "info", "connection-1005", std::string("Connection ") + what,
+                          std::move(data));
   log::info("connection {} {} by {}", id, what, call.caller.client_id);
 }
 
@@ -301,7 +305,8 @@ Response stop(Call& call) {
 Response restart(Call& call) {
   auto connection = own(call);
   if (!connection) return fail(connection.error());
-  if (!json::bool_or(connection->resource, "active", true)) return fail("com-4009", "the connection is not active: start it");
+  if (!json::bool_or(connection->resource, "active", true))
+    return fail("com-4009", "the connection is not active: start it");
   if (auto done = call.context.connections.restart(connection->id); !done) return fail(done.error());
   log::info("connection {} restarted by {}", connection->id, call.caller.client_id);
   return {.status = 202, .content_type = ""};
@@ -334,7 +339,8 @@ Response erase(Call& call) {
     const auto* targets = json::find(flow.resource, "connectors");
     if (targets == nullptr || !targets->is_array()) continue;
     const auto& list = targets->get_array();
-    if (std::none_of(list.begin(), list.end(), [&](const auto& target) { return names(target, connection->id); })) continue;
+    if (std::none_of(list.begin(), list.end(), [&](const auto& target) { return names(target, connection->id); }))
+      continue;
     ids.emplace_back(flow.id);
     using_it.push_back(std::move(flow));
   }
@@ -397,7 +403,8 @@ Response all_metrics(Call& call) {
   auto found = call.context.store.connections(call.caller.account);
   if (!found) return fail(found.error());
   boost::json::array all;
-  for (const auto& connection : *found) all.push_back(metrics_of(call, connection.id));
+  for (const auto& connection : *found)
+    all.push_back(metrics_of(call, connection.id));
   return answer_list(call, std::move(all), false);
 }
 

@@ -31,7 +31,8 @@ class ConnectionsTest : public ApiTest {
     std::set<std::string> paths;
     auto body = body_of(response).as_object();
     if (!body.contains("data")) return paths;
-    for (const auto& error : body.at("data").at("errors").as_array()) paths.insert(std::string(error.at("path").as_string()));
+    for (const auto& error : body.at("data").at("errors").as_array())
+      paths.insert(std::string(error.at("path").as_string()));
     return paths;
   }
 };
@@ -144,13 +145,15 @@ TEST_F(ConnectionsTest, ANameIsMadeWhereNoneIsGiven) {
 }
 
 TEST_F(ConnectionsTest, AllFaultsAreToldAtOnce) {
-  auto paths = faults(send("POST", "/connections", R"({"connectorId":"actility-mqtt-iot","name":"","active":"yes","alarms":[
+  auto paths =
+      faults(send("POST", "/connections", R"({"connectorId":"actility-mqtt-iot","name":"","active":"yes","alarms":[
     {"startTime":"x","endTime":"2019-01-31T18:00:00Z","timezone":"Mars/One","uplinkRateMinPerHour":-1,
      "recurrence":[{"frequency":"often","count":1,"until":"2020-01-01T00:00:00Z","byDays":["+2monday"]}]}],
     "configuration":{"hostName":"http://x","protocol":"TCP"}})"));
-  for (const char* path : {"/name", "/active", "/alarms/0/startTime", "/alarms/0/timezone", "/alarms/0/uplinkRateMinPerHour",
-                           "/alarms/0/recurrence/0/frequency", "/alarms/0/recurrence/0/until", "/alarms/0/recurrence/0/byDays",
-                           "/configuration/hostName"}) {
+  for (const char* path :
+       {"/name", "/active", "/alarms/0/startTime", "/alarms/0/timezone", "/alarms/0/uplinkRateMinPerHour",
+        "/alarms/0/recurrence/0/frequency", "/alarms/0/recurrence/0/until", "/alarms/0/recurrence/0/byDays",
+        "/configuration/hostName"}) {
     EXPECT_TRUE(paths.contains(path)) << path;
   }
   EXPECT_EQ(manager_.applied.size(), 0u);
@@ -160,12 +163,17 @@ TEST_F(ConnectionsTest, AllFaultsAreToldAtOnce) {
 
 TEST_F(ConnectionsTest, OnlyFiltersAreTakenAsOperations) {
   auto body = minimal();
-  body["upOperations"] = json::parse(R"([{"type":"filter","keepDeviceUplink":true,"keepDeviceNotificationSubTypes":["reset"]}])").value();
+  body["upOperations"] =
+      json::parse(R"([{"type":"filter","keepDeviceUplink":true,"keepDeviceNotificationSubTypes":["reset"]}])").value();
   EXPECT_EQ(make(json::write(body)).at("upOperations").as_array().size(), 1u);
-  body["upOperations"] = json::parse(R"([{"type":"filter"},{"type":"callProcessor","id":"MESSAGE_FLATTENER"},{"type":"filter","expression":"x"}])").value();
+  body["upOperations"] =
+      json::parse(
+          R"([{"type":"filter"},{"type":"callProcessor","id":"MESSAGE_FLATTENER"},{"type":"filter","expression":"x"}])")
+          .value();
   body["dlOperations"] = json::parse(R"([{"type":"customOutput"}])").value();
   auto response = send("POST", "/connections", json::write(body));
-  EXPECT_EQ(faults(response), (std::set<std::string>{"/upOperations/1/type", "/upOperations/2/expression", "/dlOperations"}));
+  EXPECT_EQ(faults(response),
+            (std::set<std::string>{"/upOperations/1/type", "/upOperations/2/expression", "/dlOperations"}));
   EXPECT_NE(response.body.find("only operations of type"), std::string::npos);
 }
 
@@ -176,7 +184,8 @@ TEST_F(ConnectionsTest, ChangesAreToldToTheManager) {
   EXPECT_EQ(body_of(response).at("name"), "renamed");
   ASSERT_EQ(manager_.applied.size(), 2u);
   EXPECT_EQ(manager_.applied[1].resource.at("name"), "renamed");
-  EXPECT_EQ(faults(send("PATCH", "/connections/1", R"({"connectorId":"actility-http-iot"})")), std::set<std::string>{"/connectorId"});
+  EXPECT_EQ(faults(send("PATCH", "/connections/1", R"({"connectorId":"actility-http-iot"})")),
+            std::set<std::string>{"/connectorId"});
   EXPECT_EQ(send("POST", "/connections/1/stop").status, 202);
   EXPECT_EQ(manager_.applied.back().resource.at("active"), false);
   EXPECT_EQ(send("POST", "/connections/1/stop").status, 202);
@@ -190,8 +199,11 @@ TEST_F(ConnectionsTest, ChangesAreToldToTheManager) {
 
 TEST_F(ConnectionsTest, AFailingConnectionSaysWhy) {
   make();
-  manager_.state = {.state = connection::State::unreachable, .reason_code = "connection-1103", .reason = "refused",
-                    .since = clock_.now(), .next_retry = clock_.now() + 5000};
+  manager_.state = {.state = connection::State::unreachable,
+                    .reason_code = "connection-1103",
+                    .reason = "refused",
+                    .since = clock_.now(),
+                    .next_retry = clock_.now() + 5000};
   auto body = body_of(send("GET", "/connections/1")).as_object();
   EXPECT_EQ(body.at("state"), "UNREACHABLE");
   EXPECT_EQ(body.at("stateReason").at("code"), "connection-1103");
@@ -200,7 +212,9 @@ TEST_F(ConnectionsTest, AFailingConnectionSaysWhy) {
 
 TEST_F(ConnectionsTest, DeletingAsksForFlows) {
   make();
-  ASSERT_EQ(send("POST", "/flows", R"({"matchers":[],"connectors":[{"id":"actility-mqtt-iot","connectionId":"1"}]})").status, 201);
+  ASSERT_EQ(
+      send("POST", "/flows", R"({"matchers":[],"connectors":[{"id":"actility-mqtt-iot","connectionId":"1"}]})").status,
+      201);
   auto response = send("DELETE", "/connections/1");
   EXPECT_EQ(response.status, 409);
   EXPECT_EQ(body_of(response).at("data").at("flows"), (boost::json::array{"1"}));
@@ -226,7 +240,8 @@ TEST_F(ConnectionsTest, ConditionalRequests) {
 TEST_F(ConnectionsTest, AnotherAccountSeesNothing) {
   make();
   token_ = token_with(store::Role::owner, "2");
-  for (const char* method : {"GET", "DELETE"}) EXPECT_EQ(send(method, "/connections/1").status, 404);
+  for (const char* method : {"GET", "DELETE"})
+    EXPECT_EQ(send(method, "/connections/1").status, 404);
   EXPECT_EQ(send("PATCH", "/connections/1", "{}").status, 404);
   EXPECT_EQ(send("GET", "/connections/1/metrics").status, 404);
   EXPECT_EQ(send("POST", "/connections/1/restart").status, 404);
@@ -243,7 +258,8 @@ TEST_F(ConnectionsTest, OnlyWhoMaySendDownlinksSeesTheUrl) {
 }
 
 TEST_F(ConnectionsTest, FiltersAndPagesOnRequest) {
-  for (const char* name : {"alpha", "beta", "gamma"}) make(json::write(minimal(name)));
+  for (const char* name : {"alpha", "beta", "gamma"})
+    make(json::write(minimal(name)));
   EXPECT_EQ(body_of(send("GET", "/connections?q=ALP")).as_array().size(), 1u);
   EXPECT_EQ(body_of(send("GET", "/connections?active=false")).as_array().size(), 0u);
   EXPECT_EQ(body_of(send("GET", "/connections?connectorId=actility-mqtt-iot&state=closed")).as_array().size(), 3u);
@@ -317,8 +333,12 @@ TEST_F(DownlinksTest, AreSentWithoutAToken) {
 
 TEST_F(DownlinksTest, AnswersByWhatBecameOfThem) {
   using Status = flow::DownlinkResult::Status;
-  const std::pair<Status, int> rows[] = {{Status::accepted, 202},        {Status::invalid, 400},   {Status::driver_refused, 422},
-                                         {Status::network_refused, 502}, {Status::no_answer, 504}, {Status::no_network_server, 409},
+  const std::pair<Status, int> rows[] = {{Status::accepted, 202},
+                                         {Status::invalid, 400},
+                                         {Status::driver_refused, 422},
+                                         {Status::network_refused, 502},
+                                         {Status::no_answer, 504},
+                                         {Status::no_network_server, 409},
                                          {Status::busy, 503}};
   for (const auto& [status, http] : rows) {
     clock_.time += 1000;
@@ -340,7 +360,8 @@ TEST_F(DownlinksTest, AListIsAnsweredOneByOne) {
 
 TEST_F(DownlinksTest, HaveLimits) {
   EXPECT_EQ(post(std::string(65537, ' ')).status, 413);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(post("{}").status, 202);
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(post("{}").status, 202);
   auto response = post("{}");
   EXPECT_EQ(response.status, 429);
   EXPECT_EQ(header_of(response, "Retry-After"), "1");

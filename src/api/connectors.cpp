@@ -7,7 +7,8 @@ namespace {
 
 Response list(Call& call) {
   boost::json::array all;
-  for (const auto& connector : call.context.registry.all()) all.push_back(connector.resource);
+  for (const auto& connector : call.context.registry.all())
+    all.push_back(connector.resource);
   return answer_list(call, std::move(all), false);
 }
 

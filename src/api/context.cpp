@@ -20,14 +20,14 @@ Context make_context(const Parts& parts) {
       .find_driver = [catalogue = &parts.catalogue](const std::string& account,
                                                     const std::string& id) { return catalogue->find(account, id); },
       .choose_driver =
-          [catalogue = &parts.catalogue](const std::string& account, const std::optional<message::ModuleRef>& application,
+          [catalogue = &parts.catalogue](const std::string& account,
+                                         const std::optional<message::ModuleRef>& application,
                                          const std::optional<message::ModuleRef>& model) {
             return catalogue->choose(account, application, model);
           },
-      .inspect_driver =
-          [engine = &parts.engine](const std::string& source, std::optional<driver::Signature> declared) {
-            return engine->inspect(source, declared);
-          },
+      .inspect_driver = [engine = &parts.engine](
+                            const std::string& source,
+                            std::optional<driver::Signature> declared) { return engine->inspect(source, declared); },
       .run_drivers = [engine = &parts.engine](std::vector<driver::Job> jobs) { engine->submit(std::move(jobs)); },
       .handle_downlink =
           [downlinks = &parts.downlinks](flow::DownlinkSource source, std::string body,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands for devices (spec api.md 12): by a connection's secret URL, or with a token. The answer waits for the network server, but
-// no worker does.
+// Commands for devices (spec api.md 12): by a connection's secret URL, or with a token. The answer waits for the
+// network server, but no worker does.
 #include <atomic>
 #include <charconv>
 
@@ -37,10 +37,12 @@ Response answer_result(const flow::DownlinkResult& result) {
   using Status = flow::DownlinkResult::Status;
   switch (result.status) {
     case Status::accepted:
-      return answer(object{{"correlationId", result.correlation_id}, {"DevEUI", result.dev_eui}, {"status", "QUEUED"}}, 202);
+      return answer(object{{"correlationId", result.correlation_id}, {"DevEUI", result.dev_eui}, {"status", "QUEUED"}},
+                    202);
     case Status::invalid: {
       std::vector<FieldFault> faults;
-      for (const auto& fault : result.faults) faults.push_back({fault.path, fault.message});
+      for (const auto& fault : result.faults)
+        faults.push_back({fault.path, fault.message});
       if (faults.empty()) faults.push_back({"", result.text.empty() ? "not a downlink message" : result.text});
       return fail(faults);
     }
@@ -49,15 +51,21 @@ Response answer_result(const flow::DownlinkResult& result) {
       response.status = 422;
       return response;
     }
-    case Status::network_refused: return gateway(502, "the network server refused: " + result.text);
-    case Status::no_answer: return gateway(504, "the network server did not answer: " + result.text);
-    case Status::no_network_server: return fail("com-4009", "no network server to send this downlink to: " + result.text);
-    case Status::busy: return fail("com-5003", result.text.empty() ? "too many downlinks are waiting" : result.text);
+    case Status::network_refused:
+      return gateway(502, "the network server refused: " + result.text);
+    case Status::no_answer:
+      return gateway(504, "the network server did not answer: " + result.text);
+    case Status::no_network_server:
+      return fail("com-4009", "no network server to send this downlink to: " + result.text);
+    case Status::busy:
+      return fail("com-5003", result.text.empty() ? "too many downlinks are waiting" : result.text);
   }
   return fail("com-5000", "internal error");
 }
 
-Response too_late() { return gateway(504, "the network server did not answer in 10 s; the downlink may still be sent"); }
+Response too_late() {
+  return gateway(504, "the network server did not answer in 10 s; the downlink may still be sent");
+}
 
 // The answer for one of several: the body it would have had alone, and its status.
 object part_of(const Response& response) {
@@ -80,11 +88,13 @@ struct Way {
 
   void send(std::string body, std::function<void(Response)> done) const {
     connections->count(source.connection_id, connection::Counter::downlinks);
-    handle(source, std::move(body), [manager = connections, id = source.connection_id, done = std::move(done)](
-                                        const flow::DownlinkResult& result) {
-      if (result.status != flow::DownlinkResult::Status::accepted) manager->count(id, connection::Counter::downlinks_failed);
-      done(answer_result(result));
-    });
+    handle(
+        source, std::move(body),
+        [manager = connections, id = source.connection_id, done = std::move(done)](const flow::DownlinkResult& result) {
+          if (result.status != flow::DownlinkResult::Status::accepted)
+            manager->count(id, connection::Counter::downlinks_failed);
+          done(answer_result(result));
+        });
   }
 };
 
@@ -124,8 +134,8 @@ Response send(Call& call, const store::Connection& connection) {
   const auto& resource = connection.resource;
   if (!json::bool_or(resource, "active", true)) return fail("com-4009", "the connection is deactivated");
   const auto* found = json::find(resource, "configuration");
-  auto configuration = connector::join_secrets(
-      found != nullptr && found->is_object() ? found->get_object() : object(), connection.secrets);
+  auto configuration = connector::join_secrets(found != nullptr && found->is_object() ? found->get_object() : object(),
+                                               connection.secrets);
   if (!json::bool_or(configuration, "downlinkEnabled", true)) {
     call.context.connections.count(connection.id, connection::Counter::downlinks);
     call.context.connections.count(connection.id, connection::Counter::downlinks_lost);
@@ -152,7 +162,8 @@ Response send(Call& call, const store::Connection& connection) {
   auto parsed = json::parse(*body);
   if (!parsed) return fail(parsed.error());
   std::vector<std::string> bodies;
-  for (const auto& item : parsed->as_array()) bodies.push_back(json::write(item));
+  for (const auto& item : parsed->as_array())
+    bodies.push_back(json::write(item));
   if (bodies.empty() || bodies.size() > kMaxBatch) {
     return fail({{"", "a list must have 1 to " + std::to_string(kMaxBatch) + " downlinks"}});
   }
@@ -183,7 +194,8 @@ Response by_id(Call& call) {
   if (call.request.body.size() > kMaxBody) return fail("com-4013", "a downlink may have at most 65536 bytes");
   auto found = call.context.store.connection(call.params[0]);
   if (!found) return fail(found.error());
-  if (!*found || (*found)->account != call.caller.account) return fail("com-4004", "there is no connection " + call.params[0]);
+  if (!*found || (*found)->account != call.caller.account)
+    return fail("com-4004", "there is no connection " + call.params[0]);
   return send(call, **found);
 }
 

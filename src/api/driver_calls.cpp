@@ -72,7 +72,8 @@ std::vector<driver::Outcome> run_calls(const Context& context, std::vector<Drive
   std::vector<driver::Outcome> outcomes;
   for (auto& outcome : waiting->outcomes) {
     if (!outcome) {
-      outcome = driver::Outcome{.code = "com-5004", .message = "driver internal error: Error: Script execution timed out."};
+      outcome =
+          driver::Outcome{.code = "com-5004", .message = "driver internal error: Error: Script execution timed out."};
     }
     outcomes.push_back(*outcome);
   }
@@ -135,9 +136,7 @@ bool same_json(const boost::json::value& a, const boost::json::value& b) {
 
 boost::json::object run_example(const Context& context, const driver::DriverCodePtr& code,
                                 const boost::json::object& example, bool can_encode) {
-  auto failed = [](std::string text) {
-    return boost::json::object{{"ok", false}, {"error", std::move(text)}};
-  };
+  auto failed = [](std::string text) { return boost::json::object{{"ok", false}, {"error", std::move(text)}}; };
   auto bytes = bytes_of(json::find(example, "bytes"));
   const auto* data = json::find(example, "data");
   if (!bytes || data == nullptr) return failed("an example needs bytes (hex) and data");

@@ -15,8 +15,8 @@ struct DriverCall {
   driver::Operation operation = driver::Operation::decode_uplink;
   driver::Input input;
 };
-// Runs the calls side by side; the outcomes in the same order. A call whose outcome does not come in time (10 times the limit of a
-// call and some) counts as com-5004.
+// Runs the calls side by side; the outcomes in the same order. A call whose outcome does not come in time (10 times the
+// limit of a call and some) counts as com-5004.
 std::vector<driver::Outcome> run_calls(const Context& context, std::vector<DriverCall> calls);
 driver::Outcome run_call(const Context& context, DriverCall call);
 

@@ -17,9 +17,9 @@ using boost::json::object;
 
 constexpr std::string_view kAuto = "actility:auto:1";
 constexpr std::string_view kCustom = "custom";
-constexpr std::array<std::string_view, 12> kLite = {"id",      "name",        "description", "producerId",    "moduleId",
-                                                    "source",  "version",     "application", "type",          "private",
-                                                    "systemVersion", "importedFrom"};
+constexpr std::array<std::string_view, 12> kLite = {"id",       "name",    "description",   "producerId",
+                                                    "moduleId", "source",  "version",       "application",
+                                                    "type",     "private", "systemVersion", "importedFrom"};
 
 // The stand-in for "choose by the device" (spec api.md 7).
 object auto_driver() {
@@ -153,8 +153,12 @@ Response distinct(Call& call, bool manufacturers) {
   return answer_list(call, boost::json::array(names.begin(), names.end()), false);
 }
 
-Response providers(Call& call) { return distinct(call, false); }
-Response manufacturers(Call& call) { return distinct(call, true); }
+Response providers(Call& call) {
+  return distinct(call, false);
+}
+Response manufacturers(Call& call) {
+  return distinct(call, true);
+}
 
 Response get(Call& call) {
   if (call.params[0] == kAuto) return answer(auto_driver());
@@ -211,14 +215,16 @@ std::vector<FieldFault> read(const object& body, object& resource) {
   for (const char* uri : {"specification", "deviceImageUrl", "manufacturerLogoUrl", "providerLogoUrl"}) {
     fields.text(uri, 0, 2000);
   }
-  for (const char* schema : {"uplinkJsonSchema", "downlinkJsonSchema"}) fields.object(schema);
+  for (const char* schema : {"uplinkJsonSchema", "downlinkJsonSchema"})
+    fields.object(schema);
   // Taken for the choice by model, not shown (spec api.md 7).
   fields.array("models");
   fields.flag("stable");
   fields.flag("private");
   if (const auto* examples = fields.array("examples")) {
     const auto& list = examples->get_array();
-    for (std::size_t i = 0; i < list.size(); ++i) check_example(list[i], "/examples/" + std::to_string(i), faults);
+    for (std::size_t i = 0; i < list.size(); ++i)
+      check_example(list[i], "/examples/" + std::to_string(i), faults);
   }
   if (const auto* points = fields.object("pointsSchema")) {
     for (const auto& point : points->get_object()) {
@@ -243,7 +249,8 @@ std::optional<Response> check_code(const Call& call, const object& resource, con
     return response;
   }
   if (!found->decode_uplink && !found->decode_downlink && !found->encode_downlink) {
-    return fail("com-4000", "unable to wrap driver, driver code must have one type of signatures (tpx, ttn, chirpstack)");
+    return fail("com-4000",
+                "unable to wrap driver, driver code must have one type of signatures (tpx, ttn, chirpstack)");
   }
   inspection = *found;
   return {};
@@ -297,7 +304,8 @@ Response create(Call& call) {
   if (!code) return fail(code.error());
   driver.code = std::move(*code);
   auto version = semver(json::text_or(driver.resource, "version"));
-  driver.id = std::string(kCustom) + ":" + json::text_or(driver.resource, "moduleId") + ":" + std::to_string((*version)[0]);
+  driver.id =
+      std::string(kCustom) + ":" + json::text_or(driver.resource, "moduleId") + ":" + std::to_string((*version)[0]);
   driver.resource["id"] = driver.id;
   driver.resource["producerId"] = kCustom;
   driver.resource["source"] = "custom";
@@ -309,7 +317,8 @@ Response create(Call& call) {
   if (!made) return fail(made.error());
   if (auto reloaded = call.context.reload_drivers(); !reloaded) return fail(reloaded.error());
   log::info("driver {} created by {}", made->id, call.caller.client_id);
-  return answer_resource(call, full(call, *made), made->updated, 201).with("Location", "/drivers/" + url_encode(made->id));
+  return answer_resource(call, full(call, *made), made->updated, 201)
+      .with("Location", "/drivers/" + url_encode(made->id));
 }
 
 // The account's own driver; a system one may not be changed.
@@ -348,9 +357,11 @@ Response patch(Call& call) {
   auto changed = *driver;
   changed.resource = {};
   auto faults = fixed_faults(driver->resource, body);
-  for (auto& fault : read(body, changed.resource)) faults.push_back(std::move(fault));
+  for (auto& fault : read(body, changed.resource))
+    faults.push_back(std::move(fault));
   if (!faults.empty()) return fail(faults);
-  for (const char* name : {"id", "producerId", "source"}) changed.resource[name] = driver->resource.at(name);
+  for (const char* name : {"id", "producerId", "source"})
+    changed.resource[name] = driver->resource.at(name);
   auto was = semver(json::text_or(driver->resource, "version")), is = semver(json::text_or(body, "version"));
   if (was && is && *is < *was && !flag(call, "force")) {
     return fail("com-4009", "an older version than the stored one; ?force=true takes it");
@@ -426,12 +437,14 @@ Response examples(Call& call) {
   auto list = found != nullptr && found->is_array() ? found->get_array() : boost::json::array();
   if (flag(call, "run")) {
     auto code = call.context.find_driver(call.caller.account, driver->id);
-    auto inspected = code ? call.context.inspect_driver(code->source, code->signature)
-                          : Result<driver::Engine::Inspection>(Error{ErrorKind::permanent, "no driver code", "com-4004"});
+    auto inspected =
+        code ? call.context.inspect_driver(code->source, code->signature)
+             : Result<driver::Engine::Inspection>(Error{ErrorKind::permanent, "no driver code", "com-4004"});
     if (!inspected) return fail(inspected.error());
     for (auto& example : list) {
       if (!example.is_object()) continue;
-      example.get_object()["result"] = run_example(call.context, code, example.get_object(), inspected->encode_downlink);
+      example.get_object()["result"] =
+          run_example(call.context, code, example.get_object(), inspected->encode_downlink);
     }
   }
   return answer_list(call, std::move(list), false);

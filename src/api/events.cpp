@@ -67,6 +67,8 @@ Response list(Call& call) {
 
 }  // namespace
 
-void add_events(std::vector<Route>& routes) { routes.push_back({"GET", "/iot-flow/v1/events", Access::reader, list}); }
+void add_events(std::vector<Route>& routes) {
+  routes.push_back({"GET", "/iot-flow/v1/events", Access::reader, list});
+}
 
 }  // namespace sluice::api

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <boost/json/object.hpp>
 
 #include "api/http.h"
 
 namespace sluice::api {
 
-// Reads the members of a request body into the resource to be stored, and collects all faults. Members that are null count as
-// absent; those nobody asks for (unknown and read-only ones) are left behind (spec api.md 1.1).
+// Reads the members of a request body into the resource to be stored, and collects all faults. Members that are null
+// count as absent; those nobody asks for (unknown and read-only ones) are left behind (spec api.md 1.1).
 class Fields {
  public:
-  Fields(const boost::json::object& body, boost::json::object& into, std::vector<FieldFault>& faults, std::string path = "")
+  Fields(const boost::json::object& body, boost::json::object& into, std::vector<FieldFault>& faults,
+         std::string path = "")
       : body_(body), into_(into), faults_(faults), path_(std::move(path)) {}
 
   // Copies the member where it is there and of that kind; returns it, or nullptr.
@@ -41,7 +41,9 @@ void drop_nulls(boost::json::object& object);
 // Low rate alarms (spec api.md 5.6), in shape and sense.
 void check_alarms(const boost::json::array& alarms, const std::string& path, std::vector<FieldFault>& faults);
 // Operations on messages (spec processors.md 4, 5): what this version runs.
-void check_up_operations(const boost::json::array& operations, const std::string& path, std::vector<FieldFault>& faults);
-void check_down_operations(const boost::json::array& operations, const std::string& path, std::vector<FieldFault>& faults);
+void check_up_operations(const boost::json::array& operations, const std::string& path,
+                         std::vector<FieldFault>& faults);
+void check_down_operations(const boost::json::array& operations, const std::string& path,
+                           std::vector<FieldFault>& faults);
 
 }  // namespace sluice::api

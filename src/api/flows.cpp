@@ -32,8 +32,8 @@ std::string canonical_module(const object& matcher, const char* name) {
   const auto* module = json::find(matcher, name);
   if (module == nullptr) return "-";
   const auto& o = module->get_object();
-  return json::write(boost::json::array{to_lower(json::text_or(o, "producerId")), to_lower(json::text_or(o, "moduleId")),
-                                        to_lower(json::text_or(o, "version"))});
+  return json::write(boost::json::array{to_lower(json::text_or(o, "producerId")),
+                                        to_lower(json::text_or(o, "moduleId")), to_lower(json::text_or(o, "version"))});
 }
 
 // What two flows may not both declare: lower-cased, tags sorted and without doubles.
@@ -41,7 +41,8 @@ std::string canonical(const object& matcher) {
   if (json::text_or(matcher, "type") == "key") return to_lower(json::text_or(matcher, "key"));
   std::set<std::string> tags;
   if (const auto* list = json::find(matcher, "tags")) {
-    for (const auto& tag : list->get_array()) tags.insert(to_lower(tag.get_string()));
+    for (const auto& tag : list->get_array())
+      tags.insert(to_lower(tag.get_string()));
   }
   boost::json::array sorted(tags.begin(), tags.end());
   return "thing " + json::write(sorted) + canonical_module(matcher, "model") + canonical_module(matcher, "application");
@@ -49,7 +50,8 @@ std::string canonical(const object& matcher) {
 
 std::set<std::string> definitions(const object& flow) {
   std::set<std::string> all;
-  for (const auto& matcher : flow.at("matchers").as_array()) all.insert(canonical(matcher.as_object()));
+  for (const auto& matcher : flow.at("matchers").as_array())
+    all.insert(canonical(matcher.as_object()));
   if (all.empty()) all.insert(std::string(kCatchAll));
   return all;
 }
@@ -79,7 +81,8 @@ void check_matcher(boost::json::value& value, const std::string& path, std::vect
   const auto* tags = json::find(matcher, "tags");
   bool sound = tags == nullptr || tags->is_array();
   if (sound && tags != nullptr) {
-    for (const auto& tag : tags->get_array()) sound = sound && tag.is_string() && !tag.get_string().empty();
+    for (const auto& tag : tags->get_array())
+      sound = sound && tag.is_string() && !tag.get_string().empty();
   }
   if (!sound) return faults.push_back({path + "/tags", "must be a list of texts"});
   check_module(matcher, "model", path, faults);
@@ -90,7 +93,8 @@ void check_matcher(boost::json::value& value, const std::string& path, std::vect
   }
 }
 
-void check_target(const Call& call, boost::json::value& value, const std::string& path, std::vector<FieldFault>& faults) {
+void check_target(const Call& call, boost::json::value& value, const std::string& path,
+                  std::vector<FieldFault>& faults) {
   if (!value.is_object()) return faults.push_back({path, "must be an object"});
   auto& target = value.get_object();
   drop_nulls(target);
@@ -108,7 +112,8 @@ void check_target(const Call& call, boost::json::value& value, const std::string
       faults.push_back({path + "/uplinkTimeValidity", "must be a duration as 72h or 3d12h"});
     }
   }
-  if (const auto* configuration = json::find(target, "configuration"); configuration != nullptr && !configuration->is_object()) {
+  if (const auto* configuration = json::find(target, "configuration");
+      configuration != nullptr && !configuration->is_object()) {
     faults.push_back({path + "/configuration", "must be an object"});
   }
 }
@@ -133,10 +138,12 @@ std::vector<FieldFault> read(const Call& call, const object& body, object& resou
     faults.push_back({"/matchers", "may have at most " + std::to_string(kMaxMatchers) + " entries"});
     return faults;
   }
-  for (std::size_t i = 0; i < matchers.size(); ++i) check_matcher(matchers[i], "/matchers/" + std::to_string(i), faults);
+  for (std::size_t i = 0; i < matchers.size(); ++i)
+    check_matcher(matchers[i], "/matchers/" + std::to_string(i), faults);
   if (fields.array("connectors", true) == nullptr) return faults;
   auto& targets = resource["connectors"].get_array();
-  for (std::size_t i = 0; i < targets.size(); ++i) check_target(call, targets[i], "/connectors/" + std::to_string(i), faults);
+  for (std::size_t i = 0; i < targets.size(); ++i)
+    check_target(call, targets[i], "/connectors/" + std::to_string(i), faults);
   return faults;
 }
 
@@ -149,7 +156,8 @@ Result<std::unordered_map<std::string, std::string>*> index(const Call& call) {
   if (!flows) return flows.error();
   auto& made = matchers[call.caller.account];
   for (const auto& flow : *flows) {
-    for (auto& definition : definitions(flow.resource)) made.emplace(definition, flow.id);
+    for (auto& definition : definitions(flow.resource))
+      made.emplace(definition, flow.id);
   }
   return &made;
 }
@@ -161,17 +169,21 @@ std::optional<Response> conflict(const Call& call, const std::set<std::string>& 
   for (const auto& definition : wanted) {
     auto found = (*known)->find(definition);
     if (found == (*known)->end() || found->second == own_id) continue;
-    return fail("com-4009", definition == kCatchAll ? "another flow without matchers takes everything else already"
-                                                    : "another flow has the same matcher: " + definition.substr(0, 200),
+    return fail("com-4009",
+                definition == kCatchAll ? "another flow without matchers takes everything else already"
+                                        : "another flow has the same matcher: " + definition.substr(0, 200),
                 {{"flowId", found->second}});
   }
   return {};
 }
 
-void reindex(const Call& call, const std::string& id, const std::set<std::string>& before, const std::set<std::string>& after) {
+void reindex(const Call& call, const std::string& id, const std::set<std::string>& before,
+             const std::set<std::string>& after) {
   auto& known = call.state.matchers[call.caller.account];
-  for (const auto& definition : before) known.erase(definition);
-  for (const auto& definition : after) known.emplace(definition, id);
+  for (const auto& definition : before)
+    known.erase(definition);
+  for (const auto& definition : after)
+    known.emplace(definition, id);
 }
 
 void warn_of_unknown_driver(const Call& call, const store::Flow& flow) {
@@ -183,8 +195,8 @@ void warn_of_unknown_driver(const Call& call, const store::Flow& flow) {
     auto found = call.context.store.driver(account, id);
     if (found && *found) return;
   }
-  call.context.events.add(call.caller.account, "warn", "driver-2003", "Flow names an unknown driver: nothing is decoded",
-                          {{"driverId", id}, {"flowId", flow.id}});
+  call.context.events.add(call.caller.account, "warn", "driver-2003",
+                          "Flow names an unknown driver: nothing is decoded", {{"driverId", id}, {"flowId", flow.id}});
 }
 
 object shown(const store::Flow& flow) {
@@ -206,7 +218,8 @@ Response list(Call& call) {
   auto found = call.context.store.flows(call.caller.account);
   if (!found) return fail(found.error());
   boost::json::array all;
-  for (const auto& flow : *found) all.push_back(shown(flow));
+  for (const auto& flow : *found)
+    all.push_back(shown(flow));
   return answer_list(call, std::move(all), true);
 }
 
@@ -257,8 +270,12 @@ Response change(Call& call, bool patch) {
   return answer_resource(call, shown(*updated), updated->updated);
 }
 
-Response put(Call& call) { return change(call, false); }
-Response patch(Call& call) { return change(call, true); }
+Response put(Call& call) {
+  return change(call, false);
+}
+Response patch(Call& call) {
+  return change(call, true);
+}
 
 Response erase(Call& call) {
   std::lock_guard lock(call.state.configuration);

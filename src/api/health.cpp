@@ -9,7 +9,9 @@ bool is_loopback(std::string_view peer) {
   return peer == "::1" || peer.starts_with("127.") || peer.starts_with("::ffff:127.");
 }
 
-Response healthz(Call&) { return answer(boost::json::object{{"status", "UP"}, {"version", SLUICE_VERSION}}); }
+Response healthz(Call&) {
+  return answer(boost::json::object{{"status", "UP"}, {"version", SLUICE_VERSION}});
+}
 
 Response readyz(Call& call) {
   bool ready = call.context.ready && call.context.ready();

@@ -33,12 +33,15 @@ constexpr std::array<CodeStatus, 14> kCodes = {{{"com-4000", 400},
 
 const char* code_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::permanent: return "com-4000";
+    case ErrorKind::permanent:
+      return "com-4000";
     case ErrorKind::transient:
     case ErrorKind::not_connected:
-    case ErrorKind::cancelled: return "com-5003";
+    case ErrorKind::cancelled:
+      return "com-5003";
     case ErrorKind::bad_config:
-    case ErrorKind::bug: break;
+    case ErrorKind::bug:
+      break;
   }
   return "com-5000";
 }
@@ -71,9 +74,13 @@ int status_of(std::string_view code) {
   return 500;
 }
 
-Response answer(const boost::json::value& body, int status) { return {.status = status, .body = json::write(body)}; }
+Response answer(const boost::json::value& body, int status) {
+  return {.status = status, .body = json::write(body)};
+}
 
-Response no_content() { return {.status = 204, .content_type = ""}; }
+Response no_content() {
+  return {.status = 204, .content_type = ""};
+}
 
 Response fail(std::string code, std::string message, boost::json::object data) {
   Response response{.status = status_of(code)};
@@ -113,8 +120,8 @@ std::optional<UnixMillis> parse_http_date(std::string_view text) {
   std::string copy(text);
   char month[4] = {};
   int used = 0;
-  if (std::sscanf(copy.c_str(), "%*3s, %2d %3s %4d %2d:%2d:%2d GMT%n", &parts.tm_mday, month, &parts.tm_year, &parts.tm_hour,
-                  &parts.tm_min, &parts.tm_sec, &used) != 6 ||
+  if (std::sscanf(copy.c_str(), "%*3s, %2d %3s %4d %2d:%2d:%2d GMT%n", &parts.tm_mday, month, &parts.tm_year,
+                  &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &used) != 6 ||
       used != static_cast<int>(copy.size())) {
     return {};
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <chrono>
 #include <functional>
 #include <optional>
@@ -8,9 +10,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -20,15 +19,16 @@ namespace sluice::api {
 
 // A request as the resources see it, free of any HTTP library.
 struct Request {
-  std::string method;                                       // "GET"
-  std::string path;                                         // still percent-encoded, without the query
-  std::string query;                                        // still percent-encoded, without '?'
+  std::string method;                                        // "GET"
+  std::string path;                                          // still percent-encoded, without the query
+  std::string query;                                         // still percent-encoded, without '?'
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;
-  std::string peer;                                         // address of the client
+  std::string peer;  // address of the client
 
   [[nodiscard]] std::string_view header(std::string_view lower_case_name) const;
-  // The decoded value of a query parameter (the first of that name); nothing where it is absent or its escapes are broken.
+  // The decoded value of a query parameter (the first of that name); nothing where it is absent or its escapes are
+  // broken.
   [[nodiscard]] std::optional<std::string> parameter(std::string_view name) const;
 };
 
@@ -41,8 +41,8 @@ struct Problem {
 
 struct Response;
 
-// An answer that comes later, so that no worker waits for a peer: `start` is called once with where to put the answer; when
-// it has not come within `limit`, `too_late` is sent instead.
+// An answer that comes later, so that no worker waits for a peer: `start` is called once with where to put the answer;
+// when it has not come within `limit`, `too_late` is sent instead.
 struct Later {
   std::function<void(std::function<void(Response)>)> start;
   std::chrono::milliseconds limit{10000};

@@ -7,7 +7,8 @@ namespace {
 constexpr std::size_t kMaxKeys = 10'000;
 
 void drop_old(std::deque<UnixMillis>& times, UnixMillis since) {
-  while (!times.empty() && times.front() <= since) times.pop_front();
+  while (!times.empty() && times.front() <= since)
+    times.pop_front();
 }
 
 }  // namespace

@@ -73,7 +73,8 @@ Response issue(Call& call, const store::Client& client, const Form& form) {
   auto life = kDefaultLife;
   if (auto text = field(form, "validityPeriod")) {
     auto read = life_of(*text);
-    if (!read) return refuse("com-4000", "invalid_request", "validityPeriod must be as 12hours or 7days, at most 366days");
+    if (!read)
+      return refuse("com-4000", "invalid_request", "validityPeriod must be as 12hours or 7days, at most 366days");
     life = *read;
   }
   if (auto scope = field(form, "scope"); scope && !scope->empty() && *scope != client.account) {

@@ -24,7 +24,8 @@ constexpr Row kOntology[] = {
     {"apparentEnergy", "VAh"},
     {"apparentPower", "VA"},
     {"area", "m2"},
-    {"batteryLevel currentUnbalance fillLevel leakLevel luminosityLevel occupancyLevel per percentage pressureLevel", "%"},
+    {"batteryLevel currentUnbalance fillLevel leakLevel luminosityLevel occupancyLevel per percentage pressureLevel",
+     "%"},
     {"batteryVoltage rmsVoltage voltage", "mV uV V"},
     {"benzene c2h4 ch2o ch4 co concentration h2s nh3 no2 o3 tvoc", "ppb ppm ug/m3"},
     {"brightness", "cd/m2"},
@@ -116,7 +117,8 @@ std::string point_fault(std::string_view name, const boost::json::value& declara
   for (const auto& row : kOntology) {
     if (has_word(row.names, name) && has_word(row.units, unit)) return {};
   }
-  return "no point of the ontology has this name and the unit " + unit + "; declare \"standardNaming\": \"unsupported\" to keep it";
+  return "no point of the ontology has this name and the unit " + unit +
+         "; declare \"standardNaming\": \"unsupported\" to keep it";
 }
 
 }  // namespace sluice::api

@@ -31,13 +31,15 @@ boost::json::value to_json(const YAML::Node& node) {
         continue;
       }
       auto merged = to_json(entry.second);
-      for (const auto& member : merged.as_object()) object.emplace(member.key(), member.value());
+      for (const auto& member : merged.as_object())
+        object.emplace(member.key(), member.value());
     }
     return object;
   }
   if (node.IsSequence()) {
     boost::json::array array;
-    for (const auto& item : node) array.push_back(to_json(item));
+    for (const auto& item : node)
+      array.push_back(to_json(item));
     return array;
   }
   return node.IsScalar() ? scalar(node) : boost::json::value();

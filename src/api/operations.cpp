@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations in request bodies: what this version runs is accepted, everything else is refused with what would be right, so that
-// no message ever passes an operation that was silently left out.
+// Operations in request bodies: what this version runs is accepted, everything else is refused with what would be
+// right, so that no message ever passes an operation that was silently left out.
 #include <array>
 
 #include "api/fields.h"
@@ -9,8 +9,8 @@
 namespace sluice::api {
 namespace {
 
-constexpr std::array<std::string_view, 4> kKeepFlags = {"keepDeviceUplink", "keepDeviceDownlinkSent", "keepDeviceLocation",
-                                                        "keepDeviceNotification"};
+constexpr std::array<std::string_view, 4> kKeepFlags = {"keepDeviceUplink", "keepDeviceDownlinkSent",
+                                                        "keepDeviceLocation", "keepDeviceNotification"};
 constexpr std::string_view kSubTypes = "keepDeviceNotificationSubTypes";
 
 void check_filter(const boost::json::object& operation, const std::string& path, std::vector<FieldFault>& faults) {
@@ -22,7 +22,8 @@ void check_filter(const boost::json::object& operation, const std::string& path,
   }
   for (auto name : kKeepFlags) {
     const auto* value = json::find(operation, name);
-    if (value != nullptr && !value->is_bool()) faults.push_back({path + "/" + std::string(name), "must be true or false"});
+    if (value != nullptr && !value->is_bool())
+      faults.push_back({path + "/" + std::string(name), "must be true or false"});
   }
   const auto* types = json::find(operation, kSubTypes);
   if (types == nullptr) return;
@@ -38,7 +39,8 @@ void check_filter(const boost::json::object& operation, const std::string& path,
 
 }  // namespace
 
-void check_up_operations(const boost::json::array& operations, const std::string& path, std::vector<FieldFault>& faults) {
+void check_up_operations(const boost::json::array& operations, const std::string& path,
+                         std::vector<FieldFault>& faults) {
   for (std::size_t i = 0; i < operations.size(); ++i) {
     auto at = path + "/" + std::to_string(i);
     if (!operations[i].is_object()) {
@@ -50,15 +52,18 @@ void check_up_operations(const boost::json::array& operations, const std::string
     if (type == "filter") {
       check_filter(operation, at, faults);
     } else {
-      faults.push_back({at + "/type", "\"" + type.substr(0, 64) +
-                                          "\" is not supported by this version: only operations of type \"filter\" with "
-                                          "keepDevice... flags are"});
+      faults.push_back(
+          {at + "/type", "\"" + type.substr(0, 64) +
+                             "\" is not supported by this version: only operations of type \"filter\" with "
+                             "keepDevice... flags are"});
     }
   }
 }
 
-void check_down_operations(const boost::json::array& operations, const std::string& path, std::vector<FieldFault>& faults) {
-  if (!operations.empty()) faults.push_back({path, "operations on downlinks are not supported by this version: leave the list empty"});
+void check_down_operations(const boost::json::array& operations, const std::string& path,
+                           std::vector<FieldFault>& faults) {
+  if (!operations.empty())
+    faults.push_back({path, "operations on downlinks are not supported by this version: leave the list empty"});
 }
 
 }  // namespace sluice::api

@@ -14,7 +14,8 @@ class FlowsTest : public ApiTest {
 };
 
 TEST_F(FlowsTest, AreKeptAndListed) {
-  auto response = make(R"([{"type":"key","key":"lora:00-18-b2-00-00-00-0b-20"}])", R"(,"name":"Test","driver":{"id":"actility:auto:1"})");
+  auto response = make(R"([{"type":"key","key":"lora:00-18-b2-00-00-00-0b-20"}])",
+                       R"(,"name":"Test","driver":{"id":"actility:auto:1"})");
   ASSERT_EQ(response.status, 201) << response.body;
   EXPECT_EQ(header_of(response, "Location"), "/flows/1");
   EXPECT_EQ(body_of(response).at("matchers").at(0).at("key"), "lora:0018b20000000b20");
@@ -32,8 +33,10 @@ TEST_F(FlowsTest, AreKeptAndListed) {
 }
 
 TEST_F(FlowsTest, NoTwoDeclareTheSame) {
-  ASSERT_EQ(make(R"([{"type":"thing","tags":["B","a","b"]},{"type":"key","key":"lora:0018B20000000B20"}])").status, 201);
-  for (const char* same : {R"([{"type":"thing","tags":["A","B"]}])", R"([{"type":"key","key":"LORA:0018b2-0000000b20"}])"}) {
+  ASSERT_EQ(make(R"([{"type":"thing","tags":["B","a","b"]},{"type":"key","key":"lora:0018B20000000B20"}])").status,
+            201);
+  for (const char* same :
+       {R"([{"type":"thing","tags":["A","B"]}])", R"([{"type":"key","key":"LORA:0018b2-0000000b20"}])"}) {
     auto response = make(same);
     EXPECT_EQ(response.status, 409) << same;
     EXPECT_EQ(code_of(response), "com-4009");
@@ -55,19 +58,24 @@ TEST_F(FlowsTest, NoTwoDeclareTheSame) {
 }
 
 TEST_F(FlowsTest, AreChecked) {
-  for (const char* odd : {R"([{"type":"key","key":"lora:123"}])", R"([{"type":"key"}])", R"([{"type":"thing"}])", R"([{"type":"x"}])",
-                          R"([{"type":"thing","tags":[]}])", R"([{"type":"thing","model":{"producerId":"a"}}])", R"([1])", "1",
-                          R"([{"type":"thing","tags":[1]}])"}) {
+  for (const char* odd :
+       {R"([{"type":"key","key":"lora:123"}])", R"([{"type":"key"}])", R"([{"type":"thing"}])", R"([{"type":"x"}])",
+        R"([{"type":"thing","tags":[]}])", R"([{"type":"thing","model":{"producerId":"a"}}])", R"([1])", "1",
+        R"([{"type":"thing","tags":[1]}])"}) {
     EXPECT_EQ(make(odd).status, 400) << odd;
   }
   EXPECT_EQ(make(R"([{"type":"thing","model":{"producerId":"a","moduleId":"b","version":"1"}}])").status, 201);
   EXPECT_EQ(send("POST", "/flows", R"({"matchers":[]})").status, 400);
-  auto response = send("POST", "/flows", R"({"connectors":[{"id":"actility-mqtt-iot","connectionId":"9","uplinkTimeValidity":"1x"}]})");
+  auto response = send("POST", "/flows",
+                       R"({"connectors":[{"id":"actility-mqtt-iot","connectionId":"9","uplinkTimeValidity":"1x"}]})");
   EXPECT_EQ(response.status, 400);
   EXPECT_EQ(body_of(response).at("data").at("errors").as_array().size(), 2u);
   ASSERT_TRUE(store_->insert_connection({.account = "1", .resource = {{"connectorId", "actility-mqtt-iot"}}}));
   EXPECT_EQ(send("POST", "/flows", R"({"connectors":[{"id":"actility-http-iot","connectionId":"1"}]})").status, 400);
-  EXPECT_EQ(send("POST", "/flows", R"({"connectors":[{"id":"actility-mqtt-iot","connectionId":"1","uplinkTimeValidity":"3d12h"}]})").status, 201);
+  EXPECT_EQ(send("POST", "/flows",
+                 R"({"connectors":[{"id":"actility-mqtt-iot","connectionId":"1","uplinkTimeValidity":"3d12h"}]})")
+                .status,
+            201);
 }
 
 TEST_F(FlowsTest, AnUnknownDriverIsStoredWithAWarning) {
@@ -77,26 +85,34 @@ TEST_F(FlowsTest, AnUnknownDriverIsStoredWithAWarning) {
 
 class DriversTest : public ApiTest {
  protected:
-  static std::string driver(const std::string& code = "function decodeUplink(input) {}", const std::string& version = "1.2.3") {
-    return json::write(boost::json::object{{"name", "my driver"},
-                                           {"type", "thingpark-x-js"},
-                                           {"moduleId", "known"},
-                                           {"version", version},
-                                           {"application", {{"producerId", "acme"}, {"moduleId", "known"}, {"version", "1"}}},
-                                           {"code", to_base64(code)},
-                                           {"examples", boost::json::array{boost::json::object{{"description", "e"},
-                                                                                              {"type", "uplink"},
-                                                                                              {"bytes", "00ff"},
-                                                                                              {"fPort", 2},
-                                                                                              {"data", {{"temperature", 21.5}}}}}}});
+  static std::string driver(const std::string& code = "function decodeUplink(input) {}",
+                            const std::string& version = "1.2.3") {
+    return json::write(
+        boost::json::object{{"name", "my driver"},
+                            {"type", "thingpark-x-js"},
+                            {"moduleId", "known"},
+                            {"version", version},
+                            {"application", {{"producerId", "acme"}, {"moduleId", "known"}, {"version", "1"}}},
+                            {"code", to_base64(code)},
+                            {"examples", boost::json::array{boost::json::object{{"description", "e"},
+                                                                                {"type", "uplink"},
+                                                                                {"bytes", "00ff"},
+                                                                                {"fPort", 2},
+                                                                                {"data", {{"temperature", 21.5}}}}}}});
   }
   void system_driver() {
-    ASSERT_TRUE(store_->insert_driver({.id = "actility:sys:1",
-                                       .resource = {{"id", "actility:sys:1"}, {"name", "sys"}, {"producerId", "actility"},
-                                                    {"moduleId", "sys"}, {"source", "system"}, {"version", "1.0.0"},
-                                                    {"application", {{"producerId", "adeunis"}, {"moduleId", "m"}, {"version", "1"}}},
-                                                    {"type", "thingpark-x-js"}, {"private", false}},
-                                       .code = "system code"}));
+    ASSERT_TRUE(store_->insert_driver(
+        {.id = "actility:sys:1",
+         .resource = {{"id", "actility:sys:1"},
+                      {"name", "sys"},
+                      {"producerId", "actility"},
+                      {"moduleId", "sys"},
+                      {"source", "system"},
+                      {"version", "1.0.0"},
+                      {"application", {{"producerId", "adeunis"}, {"moduleId", "m"}, {"version", "1"}}},
+                      {"type", "thingpark-x-js"},
+                      {"private", false}},
+         .code = "system code"}));
   }
 };
 
@@ -116,7 +132,9 @@ TEST_F(DriversTest, AreCreatedListedAndDeleted) {
   EXPECT_EQ(list[1].at("id"), "actility:sys:1");
   EXPECT_FALSE(list[2].as_object().contains("code"));
   EXPECT_FALSE(list[2].as_object().contains("examples"));
-  auto count = [&](const char* query) { return body_of(send("GET", std::string("/drivers?") + query)).as_array().size(); };
+  auto count = [&](const char* query) {
+    return body_of(send("GET", std::string("/drivers?") + query)).as_array().size();
+  };
   EXPECT_EQ(count("source=custom"), 1u);
   EXPECT_EQ(count("provider=actility"), 2u);
   EXPECT_EQ(count("manufacturer=acme"), 1u);
@@ -179,8 +197,8 @@ TEST_F(DriversTest, PatchChangesWhatItMay) {
   auto response = send("PATCH", target, R"({"version":"1.3.0","code":")" + to_base64("new code") + "\"}");
   ASSERT_EQ(response.status, 200) << response.body;
   EXPECT_EQ((*store_->driver("1", "custom:known:1"))->code, "new code");
-  for (const char* odd : {R"({"version":"2.0.0"})", R"({"moduleId":"x"})", R"({"producerId":"x"})", R"({"source":"system"})",
-                          R"({"id":"x"})", R"({"name":null})"}) {
+  for (const char* odd : {R"({"version":"2.0.0"})", R"({"moduleId":"x"})", R"({"producerId":"x"})",
+                          R"({"source":"system"})", R"({"id":"x"})", R"({"name":null})"}) {
     EXPECT_EQ(send("PATCH", target, odd).status, 400) << odd;
   }
   EXPECT_EQ(send("PATCH", target, R"({"version":"1.0.0"})").status, 409);
@@ -224,7 +242,8 @@ class CodecTest : public DriversTest {
     };
   }
   std::vector<driver::Job> jobs_;
-  driver::Outcome result_{.ok = true, .data = R"({"temperature":21.5})", .points = R"({"temperature":{"record":21.5}})"};
+  driver::Outcome result_{
+      .ok = true, .data = R"({"temperature":21.5})", .points = R"({"temperature":{"record":21.5}})"};
 };
 
 TEST_F(CodecTest, Decodes) {
@@ -260,7 +279,9 @@ TEST_F(CodecTest, RefusesByTheDriversWord) {
   }
   EXPECT_EQ(jobs_[0].input.payload_hex, "41");
   EXPECT_EQ(send("POST", "/decode", R"({"direction":"uplink","raw":{"binary":"00"},"meta":{}})").status, 404);
-  EXPECT_EQ(send("POST", "/decode", R"({"direction":"up","raw":{"binary":"0"},"meta":{"lorawan":{"fPort":300}}})").status, 400);
+  EXPECT_EQ(
+      send("POST", "/decode", R"({"direction":"up","raw":{"binary":"0"},"meta":{"lorawan":{"fPort":300}}})").status,
+      400);
 }
 
 TEST_F(CodecTest, DecodesBatchesInOrder) {
@@ -281,7 +302,8 @@ TEST_F(CodecTest, DecodesBatchesInOrder) {
 
 TEST_F(CodecTest, Encodes) {
   result_ = {.ok = true, .payload_hex = "0102", .fport = 9};
-  auto response = send("POST", "/encode", R"({"meta":{"driverId":"custom:known:1","lorawan":{"fPort":1}},"message":{"a":1}})");
+  auto response =
+      send("POST", "/encode", R"({"meta":{"driverId":"custom:known:1","lorawan":{"fPort":1}},"message":{"a":1}})");
   ASSERT_EQ(response.status, 200) << response.body;
   EXPECT_EQ(body_of(response).at("raw").at("binary"), "0102");
   EXPECT_EQ(body_of(response).at("meta").at("lorawan").at("fPort"), 9);
@@ -291,7 +313,8 @@ TEST_F(CodecTest, Encodes) {
 }
 
 TEST_F(CodecTest, DecodesWithCodeThatComesAlong) {
-  auto body = json::parse(R"({"direction":"uplink","meta":{"lorawan":{"fPort":1}},"raw":{"binary":"00"},"type":"ttn"})")->as_object();
+  auto body = json::parse(R"({"direction":"uplink","meta":{"lorawan":{"fPort":1}},"raw":{"binary":"00"},"type":"ttn"})")
+                  ->as_object();
   body["code"] = to_base64("function Decoder(bytes, port) {}");
   auto response = send("POST", "/decode/code", json::write(body));
   ASSERT_EQ(response.status, 200) << response.body;
@@ -304,7 +327,8 @@ TEST_F(CodecTest, DecodesWithCodeThatComesAlong) {
 
 TEST_F(ApiTest, FiltersByHand) {
   auto execute = [&](const char* filter, const char* document) {
-    return send("POST", "/processor/execute", std::string(R"({"upOperations":[)") + filter + R"(],"uplink":)" + document + "}");
+    return send("POST", "/processor/execute",
+                std::string(R"({"upOperations":[)") + filter + R"(],"uplink":)" + document + "}");
   };
   constexpr const char* kUplink = R"({"DevEUI_uplink":{"DevEUI":"0018B20000000B20","FPort":1}})";
   auto kept = execute(R"({"type":"filter","keepDeviceUplink":true})", kUplink);
@@ -319,7 +343,8 @@ TEST_F(ApiTest, FiltersByHand) {
 }
 
 TEST_F(ApiTest, BindersMaskTheirKey) {
-  auto response = send("POST", "/binders", R"({"type":"thingpark","name":"ns","asId":"app1","asKey":"46ab678cd45df4a4e4b375eacd096acc",
+  auto response = send("POST", "/binders",
+                       R"({"type":"thingpark","name":"ns","asId":"app1","asKey":"46ab678cd45df4a4e4b375eacd096acc",
     "downlinkUrl":"https://ns.example.com/thingpark/lrc/rest/downlink"})");
   ASSERT_EQ(response.status, 201) << response.body;
   auto made = body_of(response).as_object();
@@ -335,9 +360,10 @@ TEST_F(ApiTest, BindersMaskTheirKey) {
   EXPECT_EQ(send("PATCH", "/binders/" + id, R"({"name":"other"})").status, 200);
   EXPECT_EQ((*store_->binder(id))->as_key, "46ab678cd45df4a4e4b375eacd096acc");
   EXPECT_EQ(send("PATCH", "/binders/" + id, R"({"asKey":null})").status, 400);
-  for (const char* odd : {R"({"type":"tts","name":"x"})", R"({"type":"thingpark","name":"x"})", R"({"type":"thingpark","security":false})",
-                          R"({"type":"thingpark","name":"x","asId":"a","asKey":"*****"})",
-                          R"({"type":"thingpark","name":"x","security":false,"downlinkUrl":"ftp://x"})"}) {
+  for (const char* odd :
+       {R"({"type":"tts","name":"x"})", R"({"type":"thingpark","name":"x"})",
+        R"({"type":"thingpark","security":false})", R"({"type":"thingpark","name":"x","asId":"a","asKey":"*****"})",
+        R"({"type":"thingpark","name":"x","security":false,"downlinkUrl":"ftp://x"})"}) {
     EXPECT_EQ(send("POST", "/binders", odd).status, 400) << odd;
   }
   EXPECT_EQ(send("POST", "/binders", R"({"type":"thingpark","name":"open","security":false})").status, 201);
@@ -348,7 +374,8 @@ TEST_F(ApiTest, BindersMaskTheirKey) {
 
 TEST_F(ApiTest, EventsAreListedNewestFirst) {
   for (int i = 0; i < 5; ++i) {
-    events_.add("1", i % 2 ? "warn" : "info", "connection-100" + std::to_string(i), "m", {{"connectionId", std::to_string(i)}});
+    events_.add("1", i % 2 ? "warn" : "info", "connection-100" + std::to_string(i), "m",
+                {{"connectionId", std::to_string(i)}});
     clock_.time += 1000;
   }
   auto response = send("GET", "/events");

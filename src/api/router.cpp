@@ -52,7 +52,9 @@ std::string allowed_methods(const std::vector<std::string_view>& path) {
   return methods;
 }
 
-std::string media_type(std::string_view header) { return to_lower(trim(header.substr(0, header.find(';')))); }
+std::string media_type(std::string_view header) {
+  return to_lower(trim(header.substr(0, header.find(';'))));
+}
 
 bool accepts(std::string_view header, std::string_view produced) {
   if (trim(header).empty() || produced == "*") return true;
@@ -133,10 +135,14 @@ Result<Caller> authenticate(Call& call) {
 bool allowed(const Caller& caller, Access access) {
   switch (access) {
     case Access::open:
-    case Access::reader: return true;
-    case Access::writer: return caller.role >= store::Role::writer;
-    case Access::controller: return caller.role >= store::Role::controller;
-    case Access::owner: return caller.role >= store::Role::owner;
+    case Access::reader:
+      return true;
+    case Access::writer:
+      return caller.role >= store::Role::writer;
+    case Access::controller:
+      return caller.role >= store::Role::controller;
+    case Access::owner:
+      return caller.role >= store::Role::owner;
   }
   return false;
 }
@@ -214,9 +220,11 @@ void Api::complete(const Request& request, Response& response) const {
     if (!response.problem->data.empty()) body["data"] = std::move(response.problem->data);
     response.body = json::write(body);
     response.content_type = "application/json";
-    if (response.status >= 500 && response.status != 502 && response.status != 504) {
-      log::warn("{} {} answered {} {}: {} ({})", request.method, log_path(request.path), response.status, response.problem->code,
-                response.problem->message, id);
+    // Reports refused because the log is full come without a path: they are counted, not logged one by one.
+    bool logged = response.status >= 500 && response.status != 502 && response.status != 504 && !request.path.empty();
+    if (logged) {
+      log::warn("{} {} answered {} {}: {} ({})", request.method, log_path(request.path), response.status,
+                response.problem->code, response.problem->message, id);
     }
   }
   if (response.last_modified) {
@@ -230,8 +238,9 @@ void Api::complete(const Request& request, Response& response) const {
   if (auto origin = request.header("origin"); !origin.empty()) {
     if (std::find(context_.cors_origins.begin(), context_.cors_origins.end(), origin) != context_.cors_origins.end()) {
       response.with("Access-Control-Allow-Origin", std::string(origin)).with("Vary", "Origin");
-      response.with("Access-Control-Expose-Headers",
-                    "Link, Location, X-Total, X-Total-Pages, X-Per-Page, X-Page, X-Next-Page, X-Prev-Page, X-Correlation-Id");
+      response.with(
+          "Access-Control-Expose-Headers",
+          "Link, Location, X-Total, X-Total-Pages, X-Per-Page, X-Page, X-Next-Page, X-Prev-Page, X-Correlation-Id");
     }
   }
 }
@@ -245,7 +254,8 @@ Result<Page> read_page(const Call& call, bool limit_too) {
     std::size_t number = 0;
     auto end = std::from_chars(text->data(), text->data() + text->size(), number);
     if (end.ec != std::errc() || end.ptr != text->data() + text->size() || number < 1 || number > most) {
-      return Error{ErrorKind::permanent, std::string(name) + " must be a number from 1 to " + std::to_string(most), "com-4000"};
+      return Error{ErrorKind::permanent, std::string(name) + " must be a number from 1 to " + std::to_string(most),
+                   "com-4000"};
     }
     into = number;
     return {};
@@ -267,7 +277,8 @@ void add_page_headers(const Call& call, const Page& page, std::size_t total, Res
       .with("X-Per-Page", std::to_string(page.per_page))
       .with("X-Page", std::to_string(page.page));
   std::string others;
-  for (const auto& [name, value] : parse_form(call.request.query).value_or(std::vector<std::pair<std::string, std::string>>())) {
+  for (const auto& [name, value] :
+       parse_form(call.request.query).value_or(std::vector<std::pair<std::string, std::string>>())) {
     // A link may be written to a log or passed on: no token in it.
     if (name == "page" || name == "perPage" || name == "limit" || name == "access_token") continue;
     others += url_encode(name) + "=" + url_encode(value) + "&";
@@ -275,7 +286,8 @@ void add_page_headers(const Call& call, const Page& page, std::size_t total, Res
   std::string links;
   auto link = [&](std::size_t number, const char* relation) {
     links += (links.empty() ? "<" : ", <") + call.context.public_url + call.request.path + "?" + others +
-             "page=" + std::to_string(number) + "&perPage=" + std::to_string(page.per_page) + ">; rel=\"" + relation + "\"";
+             "page=" + std::to_string(number) + "&perPage=" + std::to_string(page.per_page) + ">; rel=\"" + relation +
+             "\"";
   };
   link(1, "first");
   if (page.page > 1) {
@@ -295,7 +307,8 @@ Response answer_list(const Call& call, boost::json::array items, bool always) {
   if (!page) return fail(page.error());
   if (!always && !page->given) return answer(items);
   boost::json::array part;
-  for (auto i = page->offset(); i < items.size() && part.size() < page->per_page; ++i) part.push_back(std::move(items[i]));
+  for (auto i = page->offset(); i < items.size() && part.size() < page->per_page; ++i)
+    part.push_back(std::move(items[i]));
   auto response = answer(part);
   add_page_headers(call, *page, items.size(), response);
   return response;

@@ -46,7 +46,7 @@ using Handler = Response (*)(Call&);
 
 struct Route {
   std::string_view method;
-  std::string_view path;        // "/iot-flow/v1/connections/{id}"
+  std::string_view path;  // "/iot-flow/v1/connections/{id}"
   Access access = Access::reader;
   Handler handler = nullptr;
   Body body = Body::none;
@@ -70,13 +70,15 @@ void add_downlinks(std::vector<Route>& routes);
 void add_health(std::vector<Route>& routes);
 void add_openapi(std::vector<Route>& routes);
 
-// The REST API without a socket: finds the route, checks media types, token and role, calls the handler, completes the answer.
+// The REST API without a socket: finds the route, checks media types, token and role, calls the handler, completes the
+// answer.
 class Api {
  public:
   explicit Api(Context context) : context_(std::move(context)), state_(context_) {}
   // Reads what must be there before the first request. Errors as of the store.
   Result<void> open() { return state_.auth.open(); }
-  // Blocks on the store: call on a worker. Thread-safe. An answer with `later` is to be completed by complete() when it comes.
+  // Blocks on the store: call on a worker. Thread-safe. An answer with `later` is to be completed by complete() when it
+  // comes.
   Response handle(const Request& request);
   // Writes the body of an error, and headers that every answer has.
   void complete(const Request& request, Response& response) const;

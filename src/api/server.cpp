@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One coroutine a connection, on whichever thread runs the io_context. It reads a request, has it answered, writes the answer,
-// and begins again; it is suspended in one of four phases (Session::Phase).
+// One coroutine a connection, on whichever thread runs the io_context. It reads a request, has it answered, writes the
+// answer, and begins again; it is suspended in one of four phases (Session::Phase).
 //
 //   idle --bytes--> reading --request--> waiting --wake-up--> writing --done--> idle
 //
-// 1. The tunnel is handled on the I/O thread itself: no hop to a worker. It waits for the log, whose completions come in batches
+// 1. The tunnel is handled on the I/O thread itself: no hop to a worker. It waits for the log, whose completions come
+// in batches
 //    from another thread and are handed over with one post a batch (Wakeups).
 // 2. Everything else blocks on the store and runs on the workers, whose queue is bounded.
-// 3. Deadlines are kept by one sweep a second over all sessions instead of a timer each: it shuts sockets down, which ends
+// 3. Deadlines are kept by one sweep a second over all sessions instead of a timer each: it shuts sockets down, which
+// ends
 //    their reads and writes, or wakes those that wait.
 #include "api/server.h"
-
-#include <sys/socket.h>
-
-#include <charconv>
-#include <condition_variable>
-#include <unordered_set>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -28,6 +24,10 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <charconv>
+#include <condition_variable>
+#include <sys/socket.h>
+#include <unordered_set>
 
 #include "api/router.h"
 #include "api/session.h"
@@ -83,7 +83,8 @@ void append_header(std::string& out, std::string_view name, std::string_view val
   out += name;
   out += ": ";
   // Values may carry what a client sent: no line break gets out.
-  for (char c : value) out += c == '\r' || c == '\n' ? ' ' : c;
+  for (char c : value)
+    out += c == '\r' || c == '\n' ? ' ' : c;
   out += "\r\n";
 }
 
@@ -97,9 +98,11 @@ void write_response(std::string& out, const Response& response, bool head, bool 
   bool bodiless = response.status == 204 || response.status == 304;
   if (!bodiless) {
     append_header(out, "Content-Length", std::to_string(response.body.size()));
-    if (!response.content_type.empty() && !response.body.empty()) append_header(out, "Content-Type", response.content_type);
+    if (!response.content_type.empty() && !response.body.empty())
+      append_header(out, "Content-Type", response.content_type);
   }
-  for (const auto& [name, value] : response.headers) append_header(out, name, value);
+  for (const auto& [name, value] : response.headers)
+    append_header(out, name, value);
   if (!keep_alive) append_header(out, "Connection", "close");
   out += "\r\n";
   if (!bodiless && !head) out += response.body;
@@ -228,8 +231,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     session->socket.shutdown(tcp::socket::shutdown_both, ignored);
   }
 
-  // Reads until the parser has got at least the header, or all. False: the client is gone or too slow; `ec` is set where what it
-  // sent is not HTTP or too large.
+  // Reads until the parser has got at least the header, or all. False: the client is gone or too slow; `ec` is set
+  // where what it sent is not HTTP or too large.
   awaitable<bool> read(Session& session, Parser& parser, bool whole, error_code& ec) {
     for (;;) {
       while (session.buffer.size() > 0 && !(whole ? parser.is_done() : parser.is_header_done())) {
@@ -271,11 +274,11 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     write_response(session.out, response, head, keep_alive);
     bool written = co_await write(session, session.out);
     if (session.out.capacity() > 64 * 1024) std::string().swap(session.out);
-    co_return written && keep_alive;
+    co_return written&& keep_alive;
   }
 
-  // An answer before the request is wholly read: then the connection must end. What the client still sends is read and dropped
-  // for a while, since closing at once could take the answer from it.
+  // An answer before the request is wholly read: then the connection must end. What the client still sends is read and
+  // dropped for a while, since closing at once could take the answer from it.
   awaitable<bool> refuse(Session& session, Response response) {
     api.complete(Request{}, response);
     co_await respond(session, response, false, false);
@@ -328,12 +331,14 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
       }
     }
     auto query = path.size() < target.size() ? target.substr(path.size() + 1) : std::string_view();
-    if (auto binder = tunnel_binder(method, path); !binder.empty()) co_return co_await tunnel(session, request, binder, query);
+    if (auto binder = tunnel_binder(method, path); !binder.empty())
+      co_return co_await tunnel(session, request, binder, query);
     co_return co_await resource(session, parser.release(), std::string(path), std::string(query));
   }
 
-  // Suspends until a wake-up of this wait comes; `start` begins what will send it. Nothing of the coroutine is touched after
-  // `start` has run: it may be resumed on another thread by then.
+  // Suspends until a wake-up of this wait comes; `start` begins what will send it. Nothing of the coroutine is touched
+  // after `start` has run: it may be resumed on another thread by then. Callers name their `start` before they wait:
+  // GCC 12 destroys the captures of a lambda written inside a co_await expression twice.
   template <class Start>
   awaitable<void> wait(const std::shared_ptr<Session>& session, std::int64_t limit_ms, Start start) {
     {
@@ -356,15 +361,14 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     enter(*session, Session::Phase::writing, kWriteMs);
   }
 
-  awaitable<bool> tunnel(const std::shared_ptr<Session>& session, const Parser::value_type& request, std::string_view binder,
-                         std::string_view query) {
+  awaitable<bool> tunnel(const std::shared_ptr<Session>& session, const Parser::value_type& request,
+                         std::string_view binder, std::string_view query) {
     bool keep_alive = request.keep_alive() && !stopping;
     auto type = request.find(http::field::content_type);
-    auto read = read_report(api.context(), binder,
-                            {.query = query,
-                             .content_type = type == request.end() ? std::string_view() : view(type->value()),
-                             .body = request.body()},
-                            session->peer);
+    binder::thingpark::Request report{.query = query,
+                                      .content_type = type == request.end() ? std::string_view() : view(type->value()),
+                                      .body = request.body()};
+    auto read = read_report(api.context(), binder, report, session->peer);
     if (auto* refusal = std::get_if<TunnelRefusal>(&read)) {
       (refusal->status == 401 ? unauthorized : refused)->add();
       auto code = refusal->status == 401   ? "com-4001"
@@ -375,16 +379,16 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
       api.complete(Request{}, response);
       co_return co_await respond(*session, response, false, keep_alive);
     }
-    co_await wait(session, kWaitMs,
-                  [log = &api.context().log, wakeups = wakeups, message = std::move(std::get<message::Message>(read))](
+    auto append = [log = &api.context().log, wakeups = wakeups, message = std::move(std::get<message::Message>(read))](
                       std::weak_ptr<Session> waiting, std::uint64_t wait) mutable {
-                    log->append(std::move(message), [wakeups = std::move(wakeups), waiting = std::move(waiting),
-                                                     wait](Result<queue::Appended> appended) {
-                      Wakeup wakeup{.kind = appended ? Wakeup::Kind::stored : Wakeup::Kind::refused};
-                      if (!appended && appended.error().wait) wakeup.retry_after = *appended.error().wait;
-                      wakeups->wake(waiting, wait, std::move(wakeup));
-                    });
+      log->append(std::move(message),
+                  [wakeups = std::move(wakeups), waiting = std::move(waiting), wait](Result<queue::Appended> appended) {
+                    Wakeup wakeup{.kind = appended ? Wakeup::Kind::stored : Wakeup::Kind::refused};
+                    if (!appended && appended.error().wait) wakeup.retry_after = *appended.error().wait;
+                    wakeups->wake(waiting, wait, std::move(wakeup));
                   });
+    };
+    co_await wait(session, kWaitMs, std::move(append));
     if (session->wakeup.kind == Wakeup::Kind::stored) {
       stored->add();
       co_return co_await write(*session, keep_alive ? kStored : kStoredClose) && keep_alive;
@@ -404,7 +408,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     request->method = message.method_string();
     request->path = std::move(path);
     request->query = std::move(query);
-    for (const auto& field : message) request->headers.emplace_back(to_lower(view(field.name_string())), field.value());
+    for (const auto& field : message)
+      request->headers.emplace_back(to_lower(view(field.name_string())), field.value());
     request->body = std::move(message.body());
     request->peer = session->peer;
     bool head = request->method == "HEAD";
@@ -414,13 +419,14 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
       api.complete(*request, response);
       co_return co_await respond(*session, response, head, keep_alive);
     }
-    co_await wait(session, kWorkMs, [impl = shared_from_this(), request](std::weak_ptr<Session> waiting, std::uint64_t wait) {
+    auto work = [impl = shared_from_this(), request](std::weak_ptr<Session> waiting, std::uint64_t wait) {
       asio::post(impl->pool, [impl, request, waiting = std::move(waiting), wait] {
         auto response = std::make_unique<Response>(impl->api.handle(*request));
         --impl->queued;
         impl->wakeups->wake(waiting, wait, {.kind = Wakeup::Kind::response, .response = std::move(response)});
       });
-    });
+    };
+    co_await wait(session, kWorkMs, std::move(work));
     auto response = std::move(session->wakeup.response);
     if (response && response->later) response = co_await later(session, *request, std::move(*response->later));
     if (!response) {
@@ -430,14 +436,16 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     co_return co_await respond(*session, *response, head, keep_alive);
   }
 
-  awaitable<std::unique_ptr<Response>> later(const std::shared_ptr<Session>& session, const Request& request, Later later) {
-    co_await wait(session, later.limit.count(),
-                  [wakeups = wakeups, start = std::move(later.start)](std::weak_ptr<Session> waiting, std::uint64_t wait) {
-                    start([wakeups, waiting, wait](Response response) {
-                      wakeups->wake(waiting, wait, {.kind = Wakeup::Kind::response,
-                                                    .response = std::make_unique<Response>(std::move(response))});
-                    });
-                  });
+  awaitable<std::unique_ptr<Response>> later(const std::shared_ptr<Session>& session, const Request& request,
+                                             Later later) {
+    auto start = [wakeups = wakeups, start = std::move(later.start)](std::weak_ptr<Session> waiting,
+                                                                     std::uint64_t wait) {
+      start([wakeups, waiting, wait](Response response) {
+        auto answer = std::make_unique<Response>(std::move(response));
+        wakeups->wake(waiting, wait, {.kind = Wakeup::Kind::response, .response = std::move(answer)});
+      });
+    };
+    co_await wait(session, later.limit.count(), std::move(start));
     auto response = std::move(session->wakeup.response);
     if (!response) response = std::make_unique<Response>(later.too_late());
     api.complete(request, *response);
@@ -484,7 +492,8 @@ Result<void> Server::start(const std::string& listen) {
   }
   if (auto opened = impl_->api.open(); !opened) return opened.error();
   error_code ec;
-  auto found = tcp::resolver(impl_->io).resolve(host, port, tcp::resolver::passive | tcp::resolver::numeric_service, ec);
+  auto found =
+      tcp::resolver(impl_->io).resolve(host, port, tcp::resolver::passive | tcp::resolver::numeric_service, ec);
   if (ec || found.empty()) return bad(ec.message());
   auto endpoint = found.begin()->endpoint();
   auto& acceptor = impl_->acceptor;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -9,8 +10,6 @@
 #include <string_view>
 #include <variant>
 #include <vector>
-
-#include <boost/asio/io_context.hpp>
 
 #include "base/clock.h"
 #include "base/metrics.h"
@@ -27,8 +26,8 @@
 
 namespace sluice::api {
 
-// What the resources work on. All outlive the server. What leads to a large part of the engine is a function, so that the
-// resources are tested without it; make_context() joins them to the real parts.
+// What the resources work on. All outlive the server. What leads to a large part of the engine is a function, so that
+// the resources are tested without it; make_context() joins them to the real parts.
 struct Context {
   store::Store& store;
   store::Events& events;
@@ -52,15 +51,17 @@ struct Context {
   std::function<driver::DriverCodePtr(const std::string& account, const std::optional<message::ModuleRef>& application,
                                       const std::optional<message::ModuleRef>& model)>
       choose_driver;
-  std::function<Result<driver::Engine::Inspection>(const std::string& source, std::optional<driver::Signature> declared)>
+  std::function<Result<driver::Engine::Inspection>(const std::string& source,
+                                                   std::optional<driver::Signature> declared)>
       inspect_driver;
   std::function<void(std::vector<driver::Job>)> run_drivers;
 
   // Downlinks: as flow::Downlinks::handle.
-  std::function<void(flow::DownlinkSource, std::string body, std::function<void(flow::DownlinkResult)>)> handle_downlink;
+  std::function<void(flow::DownlinkSource, std::string body, std::function<void(flow::DownlinkResult)>)>
+      handle_downlink;
 
-  std::string public_url;                     // "http://127.0.0.1:8080": uplinkUrl and downlinkUrl start with it
-  std::function<bool()> ready;                // /readyz
+  std::string public_url;       // "http://127.0.0.1:8080": uplinkUrl and downlinkUrl start with it
+  std::function<bool()> ready;  // /readyz
   std::string data_directory;
   std::vector<std::string> cors_origins = {};  // "https://console.example.com"; none: no cross-origin calls
 };
@@ -85,9 +86,9 @@ struct Parts {
 };
 Context make_context(const Parts& parts);
 
-// The HTTP server: the tunnel of the binders on the I/O threads, the REST resources on a small pool of worker threads (they
-// block on the store). Bodies over 5 MiB: 413 (the tunnel: 1 MiB, downlinks 64 KiB). Idle connections end after 60 s.
-// The io_context may be run by several threads.
+// The HTTP server: the tunnel of the binders on the I/O threads, the REST resources on a small pool of worker threads
+// (they block on the store). Bodies over 5 MiB: 413 (the tunnel: 1 MiB, downlinks 64 KiB). Idle connections end after
+// 60 s. The io_context may be run by several threads.
 class Server {
  public:
   Server(boost::asio::io_context& io, Context context);
@@ -98,8 +99,8 @@ class Server {
   Result<void> start(const std::string& listen);
   // The port bound, for listen addresses with port 0.
   [[nodiscard]] unsigned short port() const;
-  // Takes no new connections, ends those that are idle, waits up to `limit` for requests under way. Never from a thread that
-  // runs the io_context.
+  // Takes no new connections, ends those that are idle, waits up to `limit` for requests under way. Never from a thread
+  // that runs the io_context.
   void stop(std::chrono::milliseconds limit);
 
   struct Impl;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The server over real sockets on a port that the system chooses.
-#include <thread>
-
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
+#include <thread>
 
 #include "api/test_api.h"
 
@@ -21,12 +20,14 @@ class ServerTest : public ApiTest {
     server_ = std::make_unique<Server>(io_, context());
     auto started = server_->start("127.0.0.1:0");
     ASSERT_TRUE(started) << started.error().text;
-    for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
+    for (int i = 0; i < 2; ++i)
+      threads_.emplace_back([this] { io_.run(); });
   }
   void TearDown() override {
     server_.reset();
     io_.stop();
-    for (auto& thread : threads_) thread.join();
+    for (auto& thread : threads_)
+      thread.join();
   }
 
   struct Client {
@@ -46,7 +47,8 @@ class ServerTest : public ApiTest {
       if (auto at = text.find("Content-Length: "); at < head) length = std::stoul(text.substr(at + 16));
       auto whole = head + 4 + length;
       if (text.size() < whole) asio::read(socket, buffer, asio::transfer_exactly(whole - text.size()), ec);
-      std::string result(asio::buffers_begin(buffer.data()), asio::buffers_begin(buffer.data()) + static_cast<long>(whole));
+      std::string result(asio::buffers_begin(buffer.data()),
+                         asio::buffers_begin(buffer.data()) + static_cast<long>(whole));
       buffer.consume(whole);
       return result;
     }
@@ -63,8 +65,8 @@ class ServerTest : public ApiTest {
   std::string report(const std::string& body = R"({"DevEUI_uplink":{}})", const std::string& query = "",
                      const std::string& more = "") {
     return "POST /iot-flow/tunnel/" + binder_->id + (query.empty() ? "" : "?" + query) +
-           " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
-           more + "\r\n" + body;
+           " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
+           "\r\n" + more + "\r\n" + body;
   }
   static int status(const std::string& answer) { return answer.size() > 12 ? std::stoi(answer.substr(9, 3)) : 0; }
 
@@ -88,7 +90,8 @@ TEST_F(ServerTest, AnswersPipelinedReportsInOrder) {
   auto client = connect();
   client.send(report() + report("x", "wrong") + report() + report("") + report());
   std::vector<int> answers;
-  for (int i = 0; i < 5; ++i) answers.push_back(status(client.read()));
+  for (int i = 0; i < 5; ++i)
+    answers.push_back(status(client.read()));
   EXPECT_EQ(answers, (std::vector<int>{204, 401, 204, 400, 204}));
 }
 
@@ -100,12 +103,14 @@ TEST_F(ServerTest, AnswersOnlyOnceTheLogHasIt) {
     clients.back()->send(report());
   }
   log_.release(20);
-  for (auto& client : clients) EXPECT_EQ(status(client->read()), 204);
+  for (auto& client : clients)
+    EXPECT_EQ(status(client->read()), 204);
 }
 
 TEST_F(ServerTest, AClientThatSendsByteByByteIsServed) {
   auto client = connect();
-  for (char c : report()) client.send(std::string_view(&c, 1));
+  for (char c : report())
+    client.send(std::string_view(&c, 1));
   EXPECT_EQ(status(client.read()), 204);
 }
 
@@ -172,7 +177,8 @@ TEST_F(ServerTest, EndsWhatIsNotHttp) {
 
 TEST_F(ServerTest, ServesTheResources) {
   auto client = connect();
-  client.send("GET /iot-flow/v1/connectors HTTP/1.1\r\nAuthorization: Bearer " + token_ + "\r\nX-Correlation-Id: c-1\r\n\r\n");
+  client.send("GET /iot-flow/v1/connectors HTTP/1.1\r\nAuthorization: Bearer " + token_ +
+              "\r\nX-Correlation-Id: c-1\r\n\r\n");
   auto answer = client.read();
   EXPECT_EQ(status(answer), 200);
   EXPECT_NE(answer.find("Content-Type: application/json\r\n"), std::string::npos);
@@ -184,7 +190,8 @@ TEST_F(ServerTest, ServesTheResources) {
 }
 
 TEST_F(ServerTest, DownlinksAreAnsweredLater) {
-  auto made = store_->insert_connection({.account = "1", .resource = {{"connectorId", "actility-mqtt-iot"}, {"configuration", boost::json::object()}}});
+  auto made = store_->insert_connection(
+      {.account = "1", .resource = {{"connectorId", "actility-mqtt-iot"}, {"configuration", boost::json::object()}}});
   ASSERT_TRUE(made);
   auto client = connect();
   client.send("POST /iot-flow/downlinkMessages/" + made->downlink_uuid + " HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}");

@@ -2,16 +2,15 @@
 #pragma once
 
 #include <atomic>
+#include <boost/asio/basic_stream_socket.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
-
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
 
 #include "api/http.h"
 
@@ -23,8 +22,8 @@ using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Executor>;
 // What a waiting request is woken with.
 struct Wakeup {
   enum class Kind : std::uint8_t { stored, refused, response, timed_out } kind = Kind::timed_out;
-  std::chrono::milliseconds retry_after{5000};   // refused
-  std::unique_ptr<Response> response;            // response
+  std::chrono::milliseconds retry_after{5000};  // refused
+  std::unique_ptr<Response> response;           // response
 };
 
 // Continues a suspended coroutine; made by Session's wait.
@@ -33,8 +32,8 @@ struct Resumer {
   virtual void run() = 0;
 };
 
-// One client connection. Its coroutine alone touches the socket and the buffer. Other threads may only shut the socket down
-// (safe at any time while the session is registered) and send wake-ups.
+// One client connection. Its coroutine alone touches the socket and the buffer. Other threads may only shut the socket
+// down (safe at any time while the session is registered) and send wake-ups.
 struct Session {
   enum class Phase : std::uint8_t { idle, reading, waiting, writing };
 
@@ -44,9 +43,9 @@ struct Session {
   const int descriptor;
   boost::beast::flat_buffer buffer;
   std::string peer;
-  std::string out;                           // the answer being written; kept for its memory
+  std::string out;  // the answer being written; kept for its memory
   std::atomic<Phase> phase{Phase::idle};
-  std::atomic<std::int64_t> deadline{0};     // steady milliseconds; past it the session is woken or ended
+  std::atomic<std::int64_t> deadline{0};  // steady milliseconds; past it the session is woken or ended
 
   // Guards the three below. A wake-up is good for one wait only, the one it was made for.
   std::mutex mutex;
@@ -55,7 +54,8 @@ struct Session {
   Wakeup wakeup;
 };
 
-// Wake-ups from other threads to the I/O threads: one post for all that come together. Lives as long as anybody may still wake.
+// Wake-ups from other threads to the I/O threads: one post for all that come together. Lives as long as anybody may
+// still wake.
 class Wakeups : public std::enable_shared_from_this<Wakeups> {
  public:
   explicit Wakeups(boost::asio::io_context& io) : io_(io) {}

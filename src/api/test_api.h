@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <condition_variable>
 #include <filesystem>
+#include <gtest/gtest.h>
 #include <map>
 
 #include "api/router.h"
@@ -52,7 +51,8 @@ struct FakeLog final : queue::Log {
       arrived.notify_all();
       return;
     }
-    done(full ? Result<queue::Appended>(Error{.kind = ErrorKind::transient, .text = "full", .wait = std::chrono::seconds(7)})
+    done(full ? Result<queue::Appended>(
+                    Error{.kind = ErrorKind::transient, .text = "full", .wait = std::chrono::seconds(7)})
               : Result<queue::Appended>(queue::Appended::stored));
   }
   // Waits until so many wait, then answers all of them from another thread than the server's.
@@ -62,7 +62,8 @@ struct FakeLog final : queue::Log {
     auto all = std::move(waiting);
     waiting.clear();
     lock.unlock();
-    for (auto& done : all) done(queue::Appended::stored);
+    for (auto& done : all)
+      done(queue::Appended::stored);
   }
   std::mutex mutex;
   std::condition_variable arrived;
@@ -112,28 +113,31 @@ class ApiTest : public testing::Test {
         .reload_flows = [this] { return reload("flows"); },
         .reload_drivers = [this] { return reload("drivers"); },
         .find_driver = [this](const std::string& account, const std::string& id) { return driver(account, id); },
-        .choose_driver =
-            [this](const std::string& account, const std::optional<message::ModuleRef>& application,
-                   const std::optional<message::ModuleRef>&) -> driver::DriverCodePtr {
+        .choose_driver = [this](const std::string& account, const std::optional<message::ModuleRef>& application,
+                                const std::optional<message::ModuleRef>&) -> driver::DriverCodePtr {
           return application && application->module == "known" ? driver(account, "custom:known:1") : nullptr;
         },
-        .inspect_driver = [this](const std::string& source, std::optional<driver::Signature> declared)
-            -> Result<driver::Engine::Inspection> {
-          if (source == "syntax error") return Error{ErrorKind::permanent, "driver internal error: SyntaxError: x", "com-5002"};
+        .inspect_driver = [this](const std::string& source,
+                                 std::optional<driver::Signature> declared) -> Result<driver::Engine::Inspection> {
+          if (source == "syntax error")
+            return Error{ErrorKind::permanent, "driver internal error: SyntaxError: x", "com-5002"};
           if (source == "nothing") {
             return Error{ErrorKind::permanent,
                          "unable to wrap driver, driver code must have one type of signatures (tpx, ttn, chirpstack)",
                          "com-4000"};
           }
-          return driver::Engine::Inspection{
-              .signature = declared.value_or(driver::Signature::actility), .decode_uplink = true, .encode_downlink = true};
+          return driver::Engine::Inspection{.signature = declared.value_or(driver::Signature::actility),
+                                            .decode_uplink = true,
+                                            .encode_downlink = true};
         },
         .run_drivers =
             [this](std::vector<driver::Job> jobs) {
-              for (auto& job : jobs) job.done(outcome_(job));
+              for (auto& job : jobs)
+                job.done(outcome_(job));
             },
         .handle_downlink =
-            [this](flow::DownlinkSource source, std::string body, const std::function<void(flow::DownlinkResult)>& done) {
+            [this](flow::DownlinkSource source, std::string body,
+                   const std::function<void(flow::DownlinkResult)>& done) {
               downlinks_.emplace_back(std::move(source), std::move(body));
               done(downlink_result_);
             },
@@ -151,7 +155,8 @@ class ApiTest : public testing::Test {
     for (const auto& owner : {account, std::string()}) {
       auto found = store_->driver(owner, id);
       if (found && *found) {
-        return std::make_shared<driver::DriverCode>(driver::DriverCode{.account = owner, .id = id, .source = (*found)->code});
+        return std::make_shared<driver::DriverCode>(
+            driver::DriverCode{.account = owner, .id = id, .source = (*found)->code});
       }
     }
     return nullptr;
