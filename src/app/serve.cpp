@@ -90,10 +90,15 @@ class Sluice {
     ready_ = false;
     if (server_) server_->stop(kIntakeLimit);
     if (router_) router_->stop();
-    if (runner_) runner_->stop(kConnectionsLimit);
+    bool clean = !runner_ || runner_->stop(kConnectionsLimit);
     if (queue_) queue_->close();
     engine_.reset();
     events_.reset();
+    if (!clean) {
+      // Everything that must be kept is on the disk; a coroutine that hangs must not keep the process.
+      log::info("stopped");
+      std::_Exit(0);
+    }
     work_guard_.reset();
     io_.stop();
     for (auto& thread : threads_)

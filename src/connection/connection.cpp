@@ -16,7 +16,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::chrono::seconds kOpenLimit{35};  // a connector's own limit is 30 s
+constexpr std::chrono::seconds kOpenLimit{65};  // a connector's own limit is 30 s, for one brand 60 s
 constexpr std::chrono::seconds kDrainLimit{5};
 // A connection that falls again sooner than this, without having delivered anything, goes on in its schedule instead of
 // starting it anew: a rival with the same client id would otherwise have it reconnect every second for ever.
@@ -82,6 +82,7 @@ Connection::Connection(Shared& shared, const store::Connection& stored)
 void Connection::read(const store::Connection& stored) {
   name_ = json::text_or(stored.resource, "name");
   connector_id_ = json::text_or(stored.resource, "connectorId");
+  brand_ = json::text_or(stored.resource, "brand");
   active_ = json::bool_or(stored.resource, "active", true);
   const auto* configuration = json::find(stored.resource, "configuration");
   configuration_ = connector::join_secrets(
@@ -230,7 +231,7 @@ asio::awaitable<std::optional<Error>> Connection::live() {
     status_.startup_time = shared_.clock.now();
   }
   event("info", "connection-1001", "Connection opening: Opening connection " + name_ + " with id " + id_);
-  auto connector = descriptor->make(connector::Settings(descriptor->schema, configuration_), *this);
+  auto connector = descriptor->make(connector::Settings(descriptor->schema_for(brand_), configuration_), *this);
   connector_ = connector.get();
   auto started = shared_.clock.steady();
   auto opened = co_await open(*connector);

@@ -108,9 +108,8 @@ class Connection final : public connector::Host, public std::enable_shared_from_
   std::shared_ptr<Pump> pump_;
 
   // The configuration in force.
-  std::string name_, connector_id_;
+  std::string name_, connector_id_, brand_;
   boost::json::object configuration_;  // secrets included
-  std::string open_fingerprint_;       // of what a running connector was made from
   message::DownlinkDefaults downlink_defaults_;
   bool active_ = false;
 

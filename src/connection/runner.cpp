@@ -50,7 +50,7 @@ void Runner::start(const std::vector<store::Connection>& stored) {
   }
 }
 
-void Runner::stop(std::chrono::milliseconds limit) {
+bool Runner::stop(std::chrono::milliseconds limit) {
   shared_.queue.subscribe(nullptr);
   struct Waiting {
     std::mutex mutex;
@@ -76,7 +76,9 @@ void Runner::stop(std::chrono::milliseconds limit) {
   std::unique_lock lock(waiting->mutex);
   if (!waiting->changed.wait_for(lock, limit, [&] { return waiting->left == 0; })) {
     log::warn("{} connections did not close in time; what they had in flight is delivered again", waiting->left);
+    return false;
   }
+  return true;
 }
 
 void Runner::apply(const store::Connection& stored) {

@@ -16,8 +16,8 @@ class Runner final : public Manager, public queue::Subscriber {
 
   // Starts all stored connections, spread over some seconds when there are many, and takes what the queue announces.
   void start(const std::vector<store::Connection>& stored);
-  // Closes all; waits up to `limit` for them.
-  void stop(std::chrono::milliseconds limit);
+  // Closes all; false when one had not ended after `limit`: then its coroutine still refers to this object.
+  bool stop(std::chrono::milliseconds limit);
 
   void apply(const store::Connection& connection) override;
   void remove(const std::string& id) override;

@@ -123,7 +123,7 @@ class Connector {
   virtual ~Connector() = default;
   // Resolves, connects, authenticates, subscribes; success means ready to send. The error's kind is the state's reason:
   // bad_config: AUTHENTICATION_FAILED; anything else: UNREACHABLE. Ends within the connector's own time limits, at most
-  // 30 s; close() ends it early (kind cancelled).
+  // 30 s (one brand: 60 s); close() ends it early (kind cancelled).
   virtual boost::asio::awaitable<Result<void>> open() = 0;
   // Takes the message; settles it when the peer has answered, or within `timeout` of the connector. Called only after a
   // successful open() and before close(), with at most max_in_flight() unsettled. Never blocks.
