@@ -93,6 +93,7 @@ class Sluice {
     bool clean = !runner_ || runner_->stop(kConnectionsLimit);
     if (queue_) queue_->close();
     engine_.reset();
+    sender_.reset();  // answers what still waits, while those who asked are there
     events_.reset();
     if (!clean) {
       // Everything that must be kept is on the disk; a coroutine that hangs must not keep the process.
