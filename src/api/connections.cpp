@@ -109,7 +109,10 @@ void read_configuration(Draft& draft, const object* stored) {
   drop_nulls(configuration);
   draft.kept_secret = has_mask(configuration);
   auto faults = connector::keep_masked(*draft.connector, configuration, stored != nullptr ? *stored : object());
-  if (faults.empty()) faults = connector::validate(*draft.connector, configuration, json::text_or(draft.resource, "brand"));
+  for (auto& fault : connector::validate(*draft.connector, configuration, json::text_or(draft.resource, "brand"))) {
+    auto same = [&](const auto& other) { return other.path == fault.path; };  // a mask without a secret says it all
+    if (std::none_of(faults.begin(), faults.end(), same)) faults.push_back(std::move(fault));
+  }
   for (auto& fault : faults)
     draft.faults.push_back({std::move(fault.path), std::move(fault.message)});
   draft.resource["configuration"] = std::move(configuration);
