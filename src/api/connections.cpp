@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections (spec api.md 5). The store is written first, then the manager is told; both under one lock, so that the
 // manager hears of changes in the order they were stored.
+#include <algorithm>
 #include <array>
 
 #include "api/fields.h"
