@@ -96,6 +96,7 @@ void Connection::read(const store::Connection& stored) {
   delivery->format.send_raw_decoded_format = json::bool_or(configuration_, "sendRawDecodedFormat", false);
   if (auto validity = parse_duration(json::text_or(configuration_, "uplinkTimeValidity")))
     delivery->validity_ms = validity->count();
+  delivery->drop_new = !active_ && !json::bool_or(configuration_, "queueWhenInactive", true);
   delivery->downlink_url = shared_.public_url + "/iot-flow/downlinkMessages/" + stored.downlink_uuid;
   if (const auto* operations = json::find(stored.resource, "upOperations"); operations && operations->is_array()) {
     auto read = processor::Operations::read(operations->get_array());

@@ -107,6 +107,17 @@ void Pump::on_dropped(std::uint64_t place, std::uint64_t count, const char* reas
 }
 
 void Pump::add(std::vector<queue::Pending> entries) {
+  if (!connector_ && settings_->drop_new) {
+    std::vector<queue::Settled> dropped;
+    for (const auto& entry : entries)
+      dropped.push_back({entry.place, entry.bytes});
+    lost_total_->add(static_cast<std::int64_t>(dropped.size()));
+    windows_.add(Counter::uplinks_lost, deps_.clock.now(), dropped.size());
+    deps_.events.add(account_, "warn", "connection-1305", "Messages dropped: the connection is not active",
+                     {{"connectionId", connection_text_}, {"count", dropped.size()}, {"cause", "not active"}});
+    deps_.queue.settle(connection_, std::move(dropped), 0);
+    return;
+  }
   if (!connector_ || behind_ || items_.size() + entries.size() > kLoad) {
     behind_ = true;
     missed_ = true;

@@ -28,6 +28,7 @@ struct DeliverySettings {
   message::Format format;
   processor::Operations operations;
   std::int64_t validity_ms = 0;  // 0: no limit
+  bool drop_new = false;         // deactivated, and its user does not want messages kept meanwhile
   std::string downlink_url;
 };
 

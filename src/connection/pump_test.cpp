@@ -251,6 +251,20 @@ TEST_F(PumpTest, ExpiredAndFilteredAreCountedLost) {
   EXPECT_EQ(pump_->windows().read(system_clock().now()).last_1h[static_cast<std::size_t>(Counter::uplinks_lost)], 1u);
 }
 
+TEST_F(PumpTest, InactiveWithoutQueueingDropsAndCounts) {
+  settings_->drop_new = true;
+  add(1, 1);
+  run_until([&] {
+    return pump_->windows().read(system_clock().now()).last_1h[static_cast<std::size_t>(Counter::uplinks_lost)] == 1;
+  });
+  expect_empty_list();
+  settings_->drop_new = false;
+  add(1, 2);
+  open();
+  wait_held(1);
+  EXPECT_EQ(counters(), std::vector{2});
+}
+
 TEST_F(PumpTest, DrainWaitsForWhatIsInFlight) {
   open();
   add(1, 1);
