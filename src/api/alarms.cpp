@@ -59,7 +59,7 @@ class AlarmCheck {
     const auto* recurrence = json::find(alarm_, "recurrence");
     if (recurrence == nullptr) return;
     if (!recurrence->is_array()) return fault(path_, "recurrence", "must be an array");
-    for (std::size_t i = 0; i < recurrence->get_array().size(); ++i) {
+    for (std::size_t i = 0; i < recurrence->get_array().size() && !enough(faults_); ++i) {
       check_recurrence(recurrence->get_array()[i], path_ + "/recurrence/" + std::to_string(i));
     }
   }
@@ -123,7 +123,7 @@ class AlarmCheck {
 }  // namespace
 
 void check_alarms(const boost::json::array& alarms, const std::string& path, std::vector<FieldFault>& faults) {
-  for (std::size_t i = 0; i < alarms.size(); ++i) {
+  for (std::size_t i = 0; i < alarms.size() && !enough(faults); ++i) {
     auto at = path + "/" + std::to_string(i);
     if (alarms[i].is_object()) {
       AlarmCheck(alarms[i].get_object(), at, faults).run();

@@ -165,7 +165,16 @@ void tell(const Call& call, const std::string& id, const char* what, boost::json
 }
 
 void warn_of_unknown_keys(const Call& call, const Draft& draft, const std::string& id) {
-  for (const auto& [key, nearest] : connector::unknown_keys(*draft.connector, configuration_of(draft.resource))) {
+  // One request may bring thousands: they would push all other events out.
+  constexpr std::size_t kMost = 10;
+  auto unknown = connector::unknown_keys(*draft.connector, configuration_of(draft.resource));
+  if (unknown.size() > kMost) {
+    call.context.events.add(call.caller.account, "warn", "connection-1008",
+                            "Configuration has " + std::to_string(unknown.size()) + " unknown keys",
+                            {{"connectionId", id}, {"count", unknown.size()}});
+    unknown.resize(kMost);
+  }
+  for (const auto& [key, nearest] : unknown) {
     auto text = "Configuration has the unknown key " + key + (nearest.empty() ? "" : ": is " + nearest + " meant?");
     call.context.events.add(call.caller.account, "warn", "connection-1008", text, {{"connectionId", id}, {"key", key}});
   }

@@ -161,6 +161,32 @@ TEST_F(ConnectionsTest, AllFaultsAreToldAtOnce) {
   EXPECT_EQ(faults(send("POST", "/connections", "{}")), (std::set<std::string>{"/connectorId", "/configuration"}));
 }
 
+TEST_F(ConnectionsTest, TheAnswerToAHostileBodyStaysSmall) {
+  std::string many = "1";
+  for (int i = 0; i < 20'000; ++i)
+    many += ",1";
+  for (const auto& [target, body] :
+       {std::pair<const char*, std::string>{"/connections", R"({"connectorId":"actility-mqtt-iot","alarms":[)" + many +
+                                                                R"(],"upOperations":[)" + many + "]}"},
+        {"/flows", R"({"matchers":[)" + many + R"(],"connectors":[)" + many + "]}"}}) {
+    auto response = send("POST", target, body);
+    EXPECT_EQ(response.status, 400);
+    EXPECT_EQ(body_of(response).at("data").at("errors").as_array().size(), kMaxFaults);
+    EXPECT_LT(response.body.size(), 64u * 1024);
+  }
+}
+
+TEST_F(ConnectionsTest, UnknownKeysDoNotFloodTheEvents) {
+  auto body = minimal();
+  auto& configuration = body["configuration"].get_object();
+  for (int i = 0; i < 1000; ++i)
+    configuration["key" + std::to_string(i)] = i;
+  ASSERT_EQ(send("POST", "/connections", json::write(body)).status, 201);
+  auto told = events("connection-1008");
+  ASSERT_EQ(told.size(), 11u);
+  EXPECT_EQ(told.back().data.at("count"), 1000);
+}
+
 TEST_F(ConnectionsTest, OnlyFiltersAreTakenAsOperations) {
   auto body = minimal();
   body["upOperations"] =

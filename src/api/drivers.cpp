@@ -223,11 +223,12 @@ std::vector<FieldFault> read(const object& body, object& resource) {
   fields.flag("private");
   if (const auto* examples = fields.array("examples")) {
     const auto& list = examples->get_array();
-    for (std::size_t i = 0; i < list.size(); ++i)
+    for (std::size_t i = 0; i < list.size() && !enough(faults); ++i)
       check_example(list[i], "/examples/" + std::to_string(i), faults);
   }
   if (const auto* points = fields.object("pointsSchema")) {
     for (const auto& point : points->get_object()) {
+      if (enough(faults)) break;
       auto text = point_fault(point.key(), point.value());
       if (!text.empty()) faults.push_back({"/pointsSchema/" + std::string(point.key()), text});
     }

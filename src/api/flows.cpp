@@ -103,7 +103,7 @@ void check_target(const Call& call, boost::json::value& value, const std::string
   if (connector.empty()) faults.push_back({path + "/id", "is required: the connector's id"});
   auto found = call.context.store.connection(id);
   if (!found || !*found || (*found)->account != call.caller.account) {
-    faults.push_back({path + "/connectionId", id.empty() ? "is required" : "there is no connection " + id});
+    faults.push_back({path + "/connectionId", id.empty() ? "is required" : "there is no connection " + id.substr(0, 64)});
   } else if (!connector.empty() && json::text_or((*found)->resource, "connectorId") != connector) {
     faults.push_back({path + "/id", "connection " + id + " is of " + json::text_or((*found)->resource, "connectorId")});
   }
@@ -138,11 +138,11 @@ std::vector<FieldFault> read(const Call& call, const object& body, object& resou
     faults.push_back({"/matchers", "may have at most " + std::to_string(kMaxMatchers) + " entries"});
     return faults;
   }
-  for (std::size_t i = 0; i < matchers.size(); ++i)
+  for (std::size_t i = 0; i < matchers.size() && !enough(faults); ++i)
     check_matcher(matchers[i], "/matchers/" + std::to_string(i), faults);
   if (fields.array("connectors", true) == nullptr) return faults;
   auto& targets = resource["connectors"].get_array();
-  for (std::size_t i = 0; i < targets.size(); ++i)
+  for (std::size_t i = 0; i < targets.size() && !enough(faults); ++i)
     check_target(call, targets[i], "/connectors/" + std::to_string(i), faults);
   return faults;
 }

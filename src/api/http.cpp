@@ -98,6 +98,10 @@ Response fail(const std::vector<FieldFault>& faults) {
   boost::json::array errors;
   std::string text;
   for (const auto& fault : faults) {
+    if (errors.size() == kMaxFaults) {
+      text += "; and more";
+      break;
+    }
     if (!text.empty()) text += "; ";
     text += (fault.path.empty() ? "" : fault.path + ": ") + fault.message;
     errors.push_back(boost::json::object{{"path", fault.path}, {"message", fault.message}});

@@ -76,6 +76,11 @@ Response fail(const Error& error);
 struct FieldFault {
   std::string path, message;
 };
+// As many are told; who checks a long list stops beyond (enough()). A request of 5 MiB can hold millions of faults.
+constexpr std::size_t kMaxFaults = 100;
+inline bool enough(const std::vector<FieldFault>& faults) {
+  return faults.size() > kMaxFaults;
+}
 Response fail(const std::vector<FieldFault>& faults);
 
 // "Sun, 06 Nov 1994 08:49:37 GMT" and back, to the second.

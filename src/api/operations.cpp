@@ -41,7 +41,7 @@ void check_filter(const boost::json::object& operation, const std::string& path,
 
 void check_up_operations(const boost::json::array& operations, const std::string& path,
                          std::vector<FieldFault>& faults) {
-  for (std::size_t i = 0; i < operations.size(); ++i) {
+  for (std::size_t i = 0; i < operations.size() && !enough(faults); ++i) {
     auto at = path + "/" + std::to_string(i);
     if (!operations[i].is_object()) {
       faults.push_back({at, "must be an object"});

@@ -34,6 +34,7 @@ using boost::json::object;
 using boost::json::value;
 
 constexpr std::string_view kRoot = "/configuration";
+constexpr std::size_t kLongestName = 64;
 
 // null counts as absent (spec api.md 1.1).
 object without_nulls(const object& o) {
@@ -272,10 +273,11 @@ std::vector<std::pair<std::string, std::string>> unknown_keys(const Descriptor& 
   const auto& properties = connector.schema->at("properties").get_object();
   for (const auto& [key, item] : configuration) {
     if (properties.contains(key)) continue;
-    std::string lower = to_lower(key), nearest;
-    // More than a third of the letters differing is another word, not a slip.
-    std::size_t best = key.size() / 3 + 1;
+    std::string lower = to_lower(key.substr(0, kLongestName)), nearest;
+    // More than a third of the letters differing is another word, not a slip; nor is what is longer than any name.
+    std::size_t best = key.size() <= kLongestName ? key.size() / 3 + 1 : 0;
     for (const auto& [known, property] : properties) {
+      if (best == 0) break;
       auto d = distance(lower, to_lower(known));
       if (d < best) {
         best = d;

@@ -10,6 +10,8 @@ namespace {
 
 // Routed messages waiting for the writer; over it put() waits.
 constexpr std::size_t kMaxWaiting = 16'384;
+// A disk that fails must not hold a reader for ever; the worst is a message sent twice.
+constexpr std::chrono::seconds kSettleLimit{5};
 // How far apart in seq entries of one list may stand out of order: the router's window, with room to spare.
 constexpr std::uint64_t kDisorder = 32'768;
 
@@ -140,6 +142,7 @@ void RocksLists::settle(std::uint64_t connection, std::vector<Settled> entries, 
   {
     std::lock_guard lock(mutex_);
     work_.settlements.push_back({connection, low, std::move(entries)});
+    ++settles_given_;
   }
   changed_.notify_one();
 }
@@ -152,14 +155,21 @@ void RocksLists::subscribe(Subscriber* subscriber) {
 void RocksLists::run() {
   for (;;) {
     Work work;
+    std::uint64_t settles = 0;
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return closing_ || !work_.empty(); });
       if (work_.empty()) return;
       std::swap(work, work_);
+      settles = settles_given_;
     }
     drained_.notify_all();
     write(work);
+    {
+      std::lock_guard lock(mutex_);
+      settles_written_ = settles;
+    }
+    drained_.notify_all();
   }
 }
 
@@ -236,7 +246,15 @@ void RocksLists::write(Work& work) {
     subscriber_->on_pending(connection, std::move(entries));
 }
 
+// What was settled before must be off the list before it is read, or a connection that reopens sends it a second time.
+void RocksLists::wait_for_settles() {
+  std::unique_lock lock(mutex_);
+  drained_.wait_for(lock, kSettleLimit,
+                    [this, given = settles_given_] { return closing_ || settles_written_ >= given; });
+}
+
 std::vector<Pending> RocksLists::read(std::uint64_t connection, std::uint64_t place, std::size_t max) {
+  wait_for_settles();
   std::uint64_t from = place + 1;
   {
     std::lock_guard lock(lists_mutex_);

@@ -62,6 +62,7 @@ class RocksLists {
   void run();
   void write(Work& work);
   bool write_batch(rocksdb::WriteBatch& batch);
+  void wait_for_settles();
   void drop_over_bounds(std::uint64_t connection, List bound_seen);
 
   const Options options_;
@@ -73,6 +74,7 @@ class RocksLists {
   std::condition_variable changed_, drained_;
   Work work_;
   bool closing_ = false;
+  std::uint64_t settles_given_ = 0, settles_written_ = 0;
 
   std::mutex write_mutex_;  // one writer at a time: the thread, purge, bounds. Taken before lists_mutex_.
   std::mutex lists_mutex_;
