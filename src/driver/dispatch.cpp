@@ -10,7 +10,10 @@ namespace sluice::driver {
 namespace {
 
 constexpr std::size_t kWindowJobs = 128, kWindowBytes = 256u << 10;
-constexpr std::size_t kSlowPerDriver = 64, kSlowInAll = 1024;
+// The messages behind a call of the same device wait for it in the router, whose window is everybody's: so what waits
+// for the slow host is little, and not for long.
+constexpr std::size_t kSlowPerDriver = 16, kSlowInAll = 256;
+constexpr auto kSlowWait = std::chrono::seconds(10);
 constexpr std::size_t kMaxPart = 2u << 20;  // of a driver's source or an input: several fit a frame
 constexpr std::size_t kMaxSources = 64u << 20;
 constexpr auto kForgetAfter = std::chrono::minutes(5);
@@ -71,13 +74,28 @@ void Engine::Impl::route(TaskPtr task) {
   fast_queue.push(account, std::move(task));
 }
 
-// Over the bounds a call counts as one that ran out of time at once: what is queued would hardly be quicker.
+// Over the bounds a call counts as one that ran out of time at once: what is queued would hardly be quicker. It is a
+// call of the device that has the most waiting, so that those that stall pay and not who comes last.
 void Engine::Impl::route_slow(TaskPtr task) {
-  const std::string& key = task->driver->key;
-  if (slow_queue.size() >= kSlowInAll || slow_queue.size_of(key) >= kSlowPerDriver) {
-    return finish(std::move(task), timed_out());
+  const std::string& device = task->job.input.dev_eui;
+  task->slow_since = Steady::now();
+  if (slow_queue.size_of(task->driver->key) >= kSlowPerDriver) {
+    auto displaced = slow_queue.make_room(task->driver->key, device);
+    if (!displaced) return finish(std::move(task), timed_out());
+    finish(std::move(displaced), timed_out());
   }
-  slow_queue.push(key, std::move(task));
+  if (slow_queue.size() >= kSlowInAll) return finish(std::move(task), timed_out());
+  const bool suspect = task->driver->suspects(device, task->slow_since);
+  slow_queue.push(suspect, std::move(task));
+}
+
+// Where many wait, those that have waited too long are answered unrun: every device's order hangs on them.
+TaskPtr Engine::Impl::next_slow(Steady::time_point now) {
+  while (auto task = slow_queue.pop()) {
+    if (now - task->slow_since <= kSlowWait) return task;
+    finish(std::move(task), timed_out());
+  }
+  return nullptr;
 }
 
 // The host that has this driver warm, as long as there is room; else the one with the least to do.
@@ -117,7 +135,8 @@ void Engine::Impl::dispatch() {
   for (auto& host : hosts) {
     const bool free = host->ready && host->lane == Lane::slow && !host->retiring && host->killed == Kill::none &&
                       host->in_flight.empty();
-    if (free && !slow_queue.empty()) give(*host, slow_queue.pop());
+    if (!free || slow_queue.empty()) continue;
+    if (auto task = next_slow(Steady::now())) give(*host, std::move(task));
   }
 }
 
@@ -196,6 +215,8 @@ bool Engine::Impl::take_answer(HostProcess& host, const wire::Answer& answer) {
       if (slow) {
         evaluation_ended(driver);
         if (answer.cpu_us < std::chrono::microseconds(options.stall).count()) driver.was_quick(device);
+      } else {
+        driver.was_fast(device);
       }
       if (task->inspect) {
         finish_inspection(std::move(task), answer.text);

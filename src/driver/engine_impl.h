@@ -56,6 +56,7 @@ struct Engine::Impl {
   // dispatch.cpp: where a task goes, and what an answer means
   void route(TaskPtr task);
   void route_slow(TaskPtr task);
+  TaskPtr next_slow(Steady::time_point now);
   DriverState* state_of(const Task& task);
   void dispatch();
   void give(HostProcess& host, TaskPtr task);
@@ -100,7 +101,8 @@ struct Engine::Impl {
   std::vector<std::unique_ptr<HostProcess>> hosts;
   std::unordered_map<std::string, std::unique_ptr<DriverState>> drivers;
   DriverState* last_state = nullptr;  // the same driver mostly comes again
-  FairQueue fast_queue, slow_queue;
+  FairQueue fast_queue;
+  SlowQueue slow_queue;
   OutcomeReader reader;
   std::uint64_t next_task = 1, next_serial = 1;
   std::uint32_t next_driver = 1;

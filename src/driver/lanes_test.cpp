@@ -31,6 +31,94 @@ TEST(FairQueue, ServesItsLinesInTurn) {
   EXPECT_EQ(queue.size_of("long"), 0u);
 }
 
+TEST(FairQueue, GivesUpTheNewestOfItsLongestLine) {
+  FairQueue queue;
+  EXPECT_EQ(queue.take_from_longest(), nullptr);
+  for (std::uint64_t id = 1; id <= 3; ++id)
+    queue.push("long", task(id));
+  queue.push("short", task(10));
+  EXPECT_EQ(queue.longest(), 3u);
+  EXPECT_EQ(queue.take_from_longest()->id, 3u);
+  EXPECT_EQ(queue.take_from_longest()->id, 2u);
+  queue.take_from_longest();
+  queue.take_from_longest();
+  EXPECT_TRUE(queue.empty());
+  EXPECT_EQ(queue.pop(), nullptr);
+}
+
+class SlowQueueTest : public ::testing::Test {
+ protected:
+  TaskPtr task_of(DriverState& driver, const std::string& device, std::uint64_t id) {
+    auto made = task(id);
+    made->driver = &driver;
+    made->job.input.dev_eui = device;
+    return made;
+  }
+  std::vector<std::uint64_t> drained() {
+    std::vector<std::uint64_t> order;
+    while (auto next = queue_.pop())
+      order.push_back(next->id);
+    return order;
+  }
+  static DriverState named(const char* key) {
+    DriverState made;
+    made.key = key;
+    return made;
+  }
+  SlowQueue queue_;
+  DriverState d_ = named("d"), e_ = named("e");
+};
+
+TEST_F(SlowQueueTest, ServesDriversThenDevicesInTurn) {
+  for (std::uint64_t id = 1; id <= 3; ++id)
+    queue_.push(true, task_of(d_, "A", id));
+  queue_.push(true, task_of(d_, "B", 10));
+  queue_.push(true, task_of(e_, "C", 20));
+  queue_.push_front(true, task_of(d_, "A", 0));
+  EXPECT_EQ(queue_.size_of("d"), 5u);
+  EXPECT_EQ(drained(), (std::vector<std::uint64_t>{0, 20, 10, 1, 2, 3}));
+  EXPECT_EQ(queue_.size_of("d"), 0u);
+}
+
+TEST_F(SlowQueueTest, ADeviceNothingIsHeldAgainstTakesEverySecondTurn) {
+  for (std::uint64_t id = 1; id <= 4; ++id)
+    queue_.push(true, task_of(d_, "A" + std::to_string(id), id));
+  queue_.push(false, task_of(d_, "B", 10));
+  queue_.push(false, task_of(d_, "B", 11));
+  EXPECT_EQ(drained(), (std::vector<std::uint64_t>{10, 1, 11, 2, 3, 4}));
+}
+
+TEST_F(SlowQueueTest, MakesRoomAtTheCostOfWhoHasMostWaiting) {
+  for (std::uint64_t id = 1; id <= 3; ++id)
+    queue_.push(true, task_of(d_, "A", id));
+  queue_.push(true, task_of(d_, "B", 10));
+  EXPECT_EQ(queue_.make_room("d", "A"), nullptr);
+  EXPECT_EQ(queue_.make_room("e", "A"), nullptr);
+  EXPECT_EQ(queue_.make_room("d", "C")->id, 3u);
+  EXPECT_EQ(queue_.make_room("d", "B")->id, 2u);
+  EXPECT_EQ(queue_.make_room("d", "B"), nullptr);
+  EXPECT_EQ(drained(), (std::vector<std::uint64_t>{1, 10}));
+}
+
+TEST(DriverState, ASlowDriverStaysFastForTheDevicesItIsQuickFor) {
+  DriverState driver;
+  const Steady::time_point t0{1h};
+  driver.was_fast("good");
+  driver.was_fast("turns bad");
+  for (const auto* device : {"A", "B", "C"})
+    driver.stalled(device, t0);
+  EXPECT_FALSE(driver.is_slow("good", t0));
+  EXPECT_TRUE(driver.is_slow("unknown", t0));
+  EXPECT_FALSE(driver.suspects("unknown", t0));
+  EXPECT_TRUE(driver.suspects("A", t0));
+  driver.stalled("turns bad", t0);
+  EXPECT_TRUE(driver.is_slow("turns bad", t0));
+  driver.was_quick("unknown");
+  EXPECT_FALSE(driver.is_slow("unknown", t0));
+  driver.was_quick("A");
+  EXPECT_TRUE(driver.is_slow("A", t0));
+}
+
 TEST(DriverState, ADeviceThatStalledTwiceIsSlowForAWhile) {
   DriverState driver;
   const Steady::time_point t0{1h};
@@ -66,7 +154,7 @@ TEST(DriverState, ThreeDevicesWithinAMinuteMakeTheDriverSlow) {
   EXPECT_TRUE(driver.is_slow("D", t0 + 62s));
   for (int i = 0; i < 20; ++i)
     driver.was_quick("D");
-  EXPECT_FALSE(driver.is_slow("D", t0 + 62s));
+  EXPECT_FALSE(driver.is_slow("E", t0 + 62s));
 }
 
 TEST(DriverState, AnEvaluationThatStalledIsSlowUntilItIsProven) {

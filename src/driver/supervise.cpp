@@ -222,8 +222,8 @@ void Engine::Impl::host_ended(HostProcess& ended) {
     } else if (++task->moves > kMaxMoves) {
       finish(std::move(task), failed("com-5002", "driver internal error: Error: No driver host lived long enough."));
     } else if (host->lane == Lane::slow) {
-      const std::string& key = task->driver->key;
-      slow_queue.push_front(key, std::move(task));
+      const bool suspect = task->driver->suspects(task->job.input.dev_eui, now);
+      slow_queue.push_front(suspect, std::move(task));
     } else {
       const std::string& account = task->job.code->account;
       fast_queue.push_front(account, std::move(task));
