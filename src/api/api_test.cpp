@@ -40,6 +40,22 @@ TEST_F(ApiTest, ErrorsHaveOneShape) {
   EXPECT_EQ(code_of(send("POST", "/connections")), "com-4000");
 }
 
+TEST_F(ApiTest, TheTunnelTakesPostsOnly) {
+  auto response = send("GET", "/iot-flow/tunnel/x");
+  EXPECT_EQ(response.status, 405);
+  EXPECT_EQ(header_of(response, "Allow"), "POST");
+  EXPECT_EQ(send("GET", "/iot-flow/tunnel/x/y").status, 404);
+}
+
+TEST_F(ApiTest, ABrokenEscapeInAQueryStandsForItself) {
+  Request odd{.query = "q=100%&force=true&%zz=1&plus=a+b"};
+  EXPECT_EQ(odd.parameter("q"), "100%");
+  EXPECT_EQ(odd.parameter("force"), "true");
+  EXPECT_EQ(odd.parameter("%zz"), "1");
+  EXPECT_EQ(odd.parameter("plus"), "a b");
+  EXPECT_FALSE(odd.parameter("none"));
+}
+
 TEST_F(ApiTest, KeepsACorrelationIdThatIsSane) {
   auto asked = request("GET", "/connectors");
   asked.headers.emplace_back("x-correlation-id", "abc-1");

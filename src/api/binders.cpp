@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Network servers attached (spec messages.md 8).
+#include <algorithm>
+
 #include "api/router.h"
 
 namespace sluice::api {
@@ -36,8 +38,9 @@ std::vector<FieldFault> read(const boost::json::object& body, store::Binder& bin
     resource[name] = value->get_string();
     return std::string(value->get_string());
   };
-  if (text("type", 32) != "thingpark") faults.push_back({"/type", "must be \"thingpark\""});
-  if (text("name", 255).empty()) faults.push_back({"/name", "is required"});
+  if (text("type", 32) != "thingpark" && faults.empty()) faults.push_back({"/type", "must be \"thingpark\""});
+  if (text("name", 255).empty() && (faults.empty() || faults.back().path != "/name"))
+    faults.push_back({"/name", "is required"});
   auto as_id = text("asId", 255);
   auto url = text("downlinkUrl", 2000);
   if (!url.empty() && !is_http_url(url)) faults.push_back({"/downlinkUrl", "must be an absolute http or https URL"});
@@ -60,8 +63,11 @@ std::vector<FieldFault> read(const boost::json::object& body, store::Binder& bin
     if (given.size() > 255) faults.push_back({"/asKey", "must be a text of at most 255 characters"});
     binder.as_key = given;
   }
-  if (secure && as_id.empty()) faults.push_back({"/asId", "is required unless security is false"});
-  if (secure && binder.as_key.empty() && faults.empty())
+  auto faulty = [&](std::string_view path) {
+    return std::any_of(faults.begin(), faults.end(), [&](const auto& fault) { return fault.path == path; });
+  };
+  if (secure && as_id.empty() && !faulty("/asId")) faults.push_back({"/asId", "is required unless security is false"});
+  if (secure && binder.as_key.empty() && !faulty("/asKey"))
     faults.push_back({"/asKey", "is required unless security is false"});
   binder.resource = std::move(resource);
   return faults;

@@ -198,7 +198,7 @@ Response run_code(Call& call, bool encode) {
   if (!signature) faults.push_back({"/type", "must be thingpark-x-js, lora-alliance, ttn or chirpstack"});
   if (!faults.empty()) return fail(faults);
   auto code = read_code(input);
-  if (!code) return fail(code.error());
+  if (!code) return fail({{"/code", code.error().text}});
   auto inspected = call.context.inspect_driver(*code, type == "thingpark-x-js" ? std::nullopt : signature);
   if (!inspected) return refuse(inspected.error(), "");
   job.call.code = loose_driver(call.caller.account, std::move(*code), inspected->signature);

@@ -176,6 +176,25 @@ TEST_F(ConnectionsTest, TheAnswerToAHostileBodyStaysSmall) {
   }
 }
 
+TEST_F(ConnectionsTest, SecretsOfAnotherConnectorAreNotShown) {
+  auto body = minimal();
+  auto& configuration = body["configuration"].get_object();
+  configuration["secretAccessKey"] = "planted-1";
+  configuration["serviceAccount"] = boost::json::object{{"key", "planted-2"}};
+  configuration["region"] = "eu-central-1";
+  auto made = make(json::write(body));
+  auto id = std::string(made.at("id").as_string());
+  const auto& shown = made.at("configuration").as_object();
+  EXPECT_EQ(shown.at("secretAccessKey"), "*****");
+  EXPECT_EQ(shown.at("serviceAccount"), "*****");
+  EXPECT_EQ(shown.at("region"), "eu-central-1");
+  auto read = send("GET", "/connections/" + id);
+  EXPECT_EQ(read.body.find("planted"), std::string::npos);
+  EXPECT_EQ(json::write((*store_->connection(id))->resource).find("planted"), std::string::npos);
+  EXPECT_EQ(send("PUT", "/connections/" + id, read.body).status, 200);
+  EXPECT_NE(json::write((*store_->connection(id))->secrets).find("planted-2"), std::string::npos);
+}
+
 TEST_F(ConnectionsTest, UnknownKeysDoNotFloodTheEvents) {
   auto body = minimal();
   auto& configuration = body["configuration"].get_object();

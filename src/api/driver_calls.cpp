@@ -87,16 +87,16 @@ driver::Outcome run_call(const Context& context, DriverCall call) {
 }
 
 Result<std::string> read_code(const boost::json::object& body) {
-  Error error{ErrorKind::permanent, "/code: is required: the JavaScript text in base64", "com-4000"};
+  Error error{ErrorKind::permanent, "is required: the JavaScript text in base64", "com-4000"};
   const auto* value = json::find(body, "code");
   if (value == nullptr || !value->is_string()) return error;
   auto code = from_base64(value->get_string());
   if (!code || code->empty() || !is_utf8(*code)) {
-    error.text = "/code: must be base64 of UTF-8 text";
+    error.text = "must be base64 of UTF-8 text";
     return error;
   }
   if (code->size() > kMaxCode) {
-    error.text = "/code: may have at most 1 MiB";
+    error.text = "may have at most 1 MiB";
     return error;
   }
   return std::move(*code);

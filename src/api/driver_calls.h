@@ -20,7 +20,7 @@ struct DriverCall {
 std::vector<driver::Outcome> run_calls(const Context& context, std::vector<DriverCall> calls);
 driver::Outcome run_call(const Context& context, DriverCall call);
 
-// `code` of a request: base64 of UTF-8 text of at most 1 MiB. Errors: com-4000, `path` of the fault within.
+// `code` of a request: base64 of UTF-8 text of at most 1 MiB. Errors: com-4000; its text belongs to the path `/code`.
 Result<std::string> read_code(const boost::json::object& body);
 
 // Code that is stored nowhere, as a driver of this account.

@@ -300,9 +300,10 @@ Response create(Call& call) {
     return fail({{"/type", "thingpark-x-java drivers cannot be uploaded"}});
   }
   store::Driver driver{.account = call.caller.account};
-  if (auto faults = read(body, driver.resource); !faults.empty()) return fail(faults);
+  auto faults = read(body, driver.resource);
   auto code = read_code(body);
-  if (!code) return fail(code.error());
+  if (!code) faults.push_back({"/code", code.error().text});
+  if (!faults.empty()) return fail(faults);
   driver.code = std::move(*code);
   auto version = semver(json::text_or(driver.resource, "version"));
   driver.id =
@@ -369,7 +370,7 @@ Response patch(Call& call) {
   }
   if (call.body.get_object().contains("code")) {
     auto code = read_code(call.body.get_object());
-    if (!code) return fail(code.error());
+    if (!code) return fail({{"/code", code.error().text}});
     changed.code = std::move(*code);
   }
   if (changed.resource == driver->resource && changed.code == driver->code) {
@@ -425,7 +426,7 @@ Response validate(Call& call) {
     return fail({{"/type", "must be thingpark-x-js, lora-alliance, ttn or chirpstack"}});
   }
   auto code = read_code(body);
-  if (!code) return fail(code.error());
+  if (!code) return fail({{"/code", code.error().text}});
   driver::Engine::Inspection inspection{};
   if (auto refused = check_code(call, {{"type", type}}, *code, inspection)) return std::move(*refused);
   return {.content_type = ""};

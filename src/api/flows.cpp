@@ -103,7 +103,8 @@ void check_target(const Call& call, boost::json::value& value, const std::string
   if (connector.empty()) faults.push_back({path + "/id", "is required: the connector's id"});
   auto found = call.context.store.connection(id);
   if (!found || !*found || (*found)->account != call.caller.account) {
-    faults.push_back({path + "/connectionId", id.empty() ? "is required" : "there is no connection " + id.substr(0, 64)});
+    faults.push_back(
+        {path + "/connectionId", id.empty() ? "is required" : "there is no connection " + id.substr(0, 64)});
   } else if (!connector.empty() && json::text_or((*found)->resource, "connectorId") != connector) {
     faults.push_back({path + "/id", "connection " + id + " is of " + json::text_or((*found)->resource, "connectorId")});
   }

@@ -59,10 +59,13 @@ std::string_view Request::header(std::string_view lower_case_name) const {
 }
 
 std::optional<std::string> Request::parameter(std::string_view name) const {
-  auto parameters = parse_form(query);
-  if (!parameters) return {};
-  for (auto& [key, value] : *parameters) {
-    if (key == name) return std::move(value);
+  auto decoded = [](std::string_view text) { return url_decode(text, true).value_or(std::string(text)); };
+  for (std::string_view rest = query; !rest.empty();) {
+    auto part = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+    auto equals = part.find('=');
+    if (decoded(part.substr(0, equals)) != name) continue;
+    return decoded(equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1));
   }
   return {};
 }

@@ -27,8 +27,8 @@ struct Request {
   std::string peer;  // address of the client
 
   [[nodiscard]] std::string_view header(std::string_view lower_case_name) const;
-  // The decoded value of a query parameter (the first of that name); nothing where it is absent or its escapes are
-  // broken.
+  // The decoded value of a query parameter (the first of that name); nothing where it is absent. A broken escape
+  // stands for itself: a search for "100%" is one.
   [[nodiscard]] std::optional<std::string> parameter(std::string_view name) const;
 };
 

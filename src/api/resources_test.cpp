@@ -372,6 +372,22 @@ TEST_F(ApiTest, BindersMaskTheirKey) {
   EXPECT_EQ(send("GET", "/binders/" + id).status, 404);
 }
 
+TEST_F(ApiTest, AllFaultsOfABinderAndADriverAreTold) {
+  auto paths = [this](const char* target, const char* body) {
+    std::vector<std::string> all;
+    for (const auto& error : body_of(send("POST", target, body)).at("data").at("errors").as_array())
+      all.emplace_back(error.at("path").as_string());
+    return all;
+  };
+  using Paths = std::vector<std::string>;
+  EXPECT_EQ(paths("/binders", "{}"), (Paths{"/type", "/name", "/asId", "/asKey"}));
+  EXPECT_EQ(paths("/binders", R"({"type":1,"name":5,"asId":[],"asKey":5})"),
+            (Paths{"/type", "/name", "/asId", "/asKey"}));
+  EXPECT_EQ(paths("/drivers", "{}"), (Paths{"/name", "/moduleId", "/version", "/type", "/application", "/code"}));
+  EXPECT_EQ(paths("/drivers/validate/code", R"({"code":"!"})"), Paths{"/code"});
+  EXPECT_EQ(paths("/decode/code", R"({"direction":"uplink","raw":{"binary":"00"},"code":"!"})"), Paths{"/code"});
+}
+
 TEST_F(ApiTest, EventsAreListedNewestFirst) {
   for (int i = 0; i < 5; ++i) {
     events_.add("1", i % 2 ? "warn" : "info", "connection-100" + std::to_string(i), "m",

@@ -49,6 +49,8 @@ std::string allowed_methods(const std::vector<std::string_view>& path) {
     methods += route.method;
     if (route.method == "GET") methods += ", HEAD";
   }
+  // The tunnel is answered by the server itself.
+  if (methods.empty() && match("/iot-flow/tunnel/{id}", path)) methods = "POST";
   return methods;
 }
 

@@ -48,11 +48,15 @@ constexpr asio::use_awaitable_t<Executor> use_awaitable;
 using Parser = http::request_parser<http::string_body>;
 
 constexpr std::size_t kMaxSessions = 10'000;
-constexpr std::size_t kMaxWorkerQueue = 256;
+// Room for what comes at once from many clients; a request whose client has given up costs nothing any more.
+constexpr std::size_t kMaxWorkerQueue = 4096;
 constexpr unsigned kWorkers = 4;
 constexpr std::uint32_t kHeaderLimit = 16 * 1024;
 constexpr std::size_t kReadSize = 16 * 1024;
 constexpr std::uint64_t kBodyLimit = 5u << 20;
+// Bodies over kSmallBody share a budget from the header to the answer: what many clients send together stays bounded.
+constexpr std::uint64_t kSmallBody = 64u << 10;
+constexpr std::uint64_t kBodyBudget = 256u << 20;
 constexpr std::uint64_t kTunnelLimit = 1u << 20;
 constexpr std::uint64_t kDownlinkLimit = 64u << 10;
 constexpr std::int64_t kIdleMs = 60'000, kHeaderMs = 10'000, kBodyMs = 60'000, kWriteMs = 60'000, kWaitMs = 30'000;
@@ -64,6 +68,35 @@ constexpr std::string_view kStoredClose = "HTTP/1.1 204 No Content\r\nConnection
 template <class T>
 std::string_view view(const T& text) {
   return {text.data(), text.size()};
+}
+
+// A share of the budget for large bodies, given back at the end. Small bodies need none.
+class Share {
+ public:
+  Share(std::atomic<std::uint64_t>& used, std::uint64_t size) : used_(used), size_(size > kSmallBody ? size : 0) {
+    granted_ = size_ == 0 || used_.fetch_add(size_) + size_ <= kBodyBudget;
+  }
+  ~Share() {
+    if (size_ != 0) used_.fetch_sub(size_);
+  }
+  Share(const Share&) = delete;
+  Share& operator=(const Share&) = delete;
+  [[nodiscard]] bool granted() const { return granted_; }
+
+ private:
+  std::atomic<std::uint64_t>& used_;
+  std::uint64_t size_;
+  bool granted_;
+};
+
+// "http://host/path", as a proxy's client sends it, is the same as "/path".
+std::string_view origin_form(std::string_view target) {
+  for (std::string_view scheme : {"http://", "https://"}) {
+    if (!equals_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
+    auto path = target.find_first_of("/?", scheme.size());
+    return path == std::string_view::npos || target[path] != '/' ? std::string_view("/") : target.substr(path);
+  }
+  return target;
 }
 
 std::uint64_t body_limit(std::string_view method, std::string_view path) {
@@ -306,7 +339,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
       co_return false;
     }
     const auto& request = parser.get();
-    auto target = view(request.target());
+    auto target = origin_form(view(request.target()));
     auto path = target.substr(0, target.find('?'));
     auto method = view(request.method_string());
     auto limit = body_limit(method, path);
@@ -314,6 +347,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     auto too_large = [&] { return fail("com-4013", "the body may have at most " + std::to_string(limit) + " bytes"); };
     if (length && *length > limit) co_return co_await refuse(*session, too_large());
     parser.body_limit(limit);
+    Share share(large_bodies, parser.is_done() ? 0 : length.value_or(limit));
+    if (!share.granted()) co_return co_await refuse(*session, fail("com-5003", "too many large requests at once"));
     if (!parser.is_done()) {
       if (auto expect = request.find(http::field::expect); expect != request.end() && session->buffer.size() == 0) {
         if (!equals_ignoring_case(view(expect->value()), "100-continue")) {
@@ -359,6 +394,14 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
         },
         use_awaitable);
     enter(*session, Session::Phase::writing, kWriteMs);
+  }
+
+  // Whether an answer would still reach the client that asked.
+  static bool still_waits(const std::weak_ptr<Session>& waiting, std::uint64_t wait) {
+    auto session = waiting.lock();
+    if (!session) return false;
+    std::lock_guard lock(session->mutex);
+    return session->wait == wait && session->resumer != nullptr;
   }
 
   awaitable<bool> tunnel(const std::shared_ptr<Session>& session, const Parser::value_type& request,
@@ -416,11 +459,16 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     if (queued.fetch_add(1) >= kMaxWorkerQueue) {
       --queued;
       auto response = fail("com-5003", "too many requests are waiting");
+      request->path.clear();  // not logged one by one
       api.complete(*request, response);
       co_return co_await respond(*session, response, head, keep_alive);
     }
     auto work = [impl = shared_from_this(), request](std::weak_ptr<Session> waiting, std::uint64_t wait) {
       asio::post(impl->pool, [impl, request, waiting = std::move(waiting), wait] {
+        if (!still_waits(waiting, wait)) {
+          --impl->queued;
+          return;
+        }
         auto response = std::make_unique<Response>(impl->api.handle(*request));
         --impl->queued;
         impl->wakeups->wake(waiting, wait, {.kind = Wakeup::Kind::response, .response = std::move(response)});
@@ -462,6 +510,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   asio::thread_pool pool;
   std::shared_ptr<Metrics::Value> stored, unauthorized, full, refused;
   std::atomic<std::size_t> queued{0};
+  std::atomic<std::uint64_t> large_bodies{0};
   std::atomic<bool> stopping{false};
   std::mutex mutex;  // guards the two below; taken before a session's
   std::unordered_set<std::shared_ptr<Session>> sessions;

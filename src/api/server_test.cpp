@@ -5,6 +5,7 @@
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
+#include <future>
 #include <thread>
 
 #include "api/test_api.h"
@@ -154,6 +155,61 @@ TEST_F(ServerTest, BodiesAreBounded) {
   auto headers = connect();
   headers.send("GET / HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n");
   EXPECT_EQ(status(headers.read()), 400);
+}
+
+TEST_F(ServerTest, LargeBodiesShareABudget) {
+  auto begin = [this](std::size_t length) {
+    auto client = std::make_unique<Client>(server_->port());
+    client->send("POST /iot-flow/v1/flows HTTP/1.1\r\nContent-Length: " + std::to_string(length) +
+                 "\r\nExpect: 100-continue\r\n\r\n");
+    auto answer = client->read();
+    return std::pair(std::move(client), status(answer));
+  };
+  std::vector<std::unique_ptr<Client>> sending;
+  for (int i = 0; i < 51; ++i) {
+    auto [client, status] = begin(5u << 20);
+    ASSERT_EQ(status, 100);
+    sending.push_back(std::move(client));
+  }
+  EXPECT_EQ(begin(5u << 20).second, 503);
+  EXPECT_EQ(begin(1000).second, 100);
+  sending.clear();
+  int status = 0;
+  for (int i = 0; i < 1000 && status != 100; ++i)
+    status = begin(5u << 20).second;
+  EXPECT_EQ(status, 100);
+}
+
+TEST_F(ServerTest, ManyRequestsAtOnceWaitTheirTurn) {
+  std::promise<void> go;
+  auto open = go.get_future().share();
+  std::atomic<int> held{0};
+  outcome_ = [&](const driver::Job&) {
+    ++held;
+    open.wait();
+    return driver::Outcome{.ok = true, .data = "{}"};
+  };
+  std::string body = R"({"direction":"uplink","meta":{},"raw":{"binary":"00"},"code":")" + to_base64("x") + "\"}";
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 504; ++i) {
+    auto& client = clients.emplace_back(std::make_unique<Client>(server_->port()));
+    client->send(i < 4 ? "POST /iot-flow/v1/decode/code HTTP/1.1\r\nAuthorization: Bearer " + token_ +
+                             "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body
+                       : "GET /healthz HTTP/1.1\r\n\r\n");
+    while (i == 3 && held < 4)
+      std::this_thread::yield();
+  }
+  go.set_value();
+  for (auto& client : clients)
+    ASSERT_EQ(status(client->read()), 200);
+}
+
+TEST_F(ServerTest, TakesTheAbsoluteForm) {
+  auto client = connect();
+  client.send("GET http://sluice.test:80/healthz HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(status(client.read()), 200);
+  client.send("GET http://sluice.test?x=/healthz HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(status(client.read()), 404);
 }
 
 TEST_F(ServerTest, SaysContinueWhereAsked) {

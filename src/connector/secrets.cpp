@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What in a configuration is secret: properties marked x-secret (at any depth), values of headers with a telling name
-// below x-secret-headers, and query parameters with a telling name in a URL marked x-secret-query.
+// What in a configuration is secret: properties marked x-secret (at any depth), unknown ones with a telling name,
+// values of headers with a telling name below x-secret-headers, and query parameters with a telling name in a URL
+// marked x-secret-query.
+#include <algorithm>
+#include <array>
 #include <functional>
 
 #include "base/codec.h"
@@ -24,6 +27,18 @@ bool is_secret_header(std::string_view name) {
     if (lower.find(part) != std::string::npos) return true;
   }
   return false;
+}
+
+// What some connector calls a secret (spec api.md 5.5). A body made for another connector brings such keys along: this
+// connector's schema does not know them, and still nobody may read them back.
+bool is_secret_name(std::string_view name) {
+  static constexpr std::array<std::string_view, 12> kNames = {
+      "accessKeyId",          "privateKey",      "certificate",
+      "sharedAccessKey",      "applicationKey",  "serviceAccount",
+      "authorizedPrivateKey", "downlinkAsKey",   "tunnelInterfaceAuthenticationKey",
+      "ggadPrivateKey",       "ggadCertificate", "serverPrivateKey"};
+  auto same = [&](std::string_view other) { return equals_ignoring_case(name, other); };
+  return is_secret_header(name) || std::any_of(kNames.begin(), kNames.end(), same);
 }
 
 bool is_secret_parameter(std::string_view name) {
@@ -125,10 +140,12 @@ bool is_set(const value& v) {
 
 void visit_secrets(const object& properties, object& configuration, const std::string& path, const Visit& visit) {
   for (auto& member : configuration) {
+    if (!is_set(member.value())) continue;
     const auto* described = properties.if_contains(member.key());
-    if (!described || !described->is_object() || !is_set(member.value())) continue;
-    const auto& property = described->get_object();
     std::string pointer = path + "/" + escape_pointer(member.key());
+    if (!described && is_secret_name(member.key())) visit(pointer, member.value(), SecretKind::whole);
+    if (!described || !described->is_object()) continue;
+    const auto& property = described->get_object();
     auto& v = member.value();
     if (json::bool_or(property, "x-secret", false)) {
       visit(pointer, v, SecretKind::whole);

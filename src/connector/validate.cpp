@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #if !defined(__clang__)
-// GCC 12 with sanitizers takes std::regex, which valijson uses, for uninitialised; it looks at where the header came in.
+// GCC 12 with sanitizers takes std::regex, which valijson uses, for uninitialised; it looks at where the header came
+// in.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
