@@ -375,7 +375,8 @@ TEST_F(ApiTest, BindersMaskTheirKey) {
 TEST_F(ApiTest, AllFaultsOfABinderAndADriverAreTold) {
   auto paths = [this](const char* target, const char* body) {
     std::vector<std::string> all;
-    for (const auto& error : body_of(send("POST", target, body)).at("data").at("errors").as_array())
+    auto answer = body_of(send("POST", target, body));
+    for (const auto& error : answer.at("data").at("errors").as_array())
       all.emplace_back(error.at("path").as_string());
     return all;
   };

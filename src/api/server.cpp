@@ -73,20 +73,22 @@ std::string_view view(const T& text) {
 // A share of the budget for large bodies, given back at the end. Small bodies need none.
 class Share {
  public:
-  Share(std::atomic<std::uint64_t>& used, std::uint64_t size) : used_(used), size_(size > kSmallBody ? size : 0) {
-    granted_ = size_ == 0 || used_.fetch_add(size_) + size_ <= kBodyBudget;
-  }
+  explicit Share(std::atomic<std::uint64_t>& used) : used_(used) {}
   ~Share() {
     if (size_ != 0) used_.fetch_sub(size_);
   }
   Share(const Share&) = delete;
   Share& operator=(const Share&) = delete;
-  [[nodiscard]] bool granted() const { return granted_; }
+  // Where the body is (or has become) larger than a small one, once. False: the budget is used up.
+  [[nodiscard]] bool take(std::uint64_t size, std::uint64_t most) {
+    if (size <= kSmallBody || size_ != 0) return true;
+    size_ = most;
+    return used_.fetch_add(size_) + size_ <= kBodyBudget;
+  }
 
  private:
   std::atomic<std::uint64_t>& used_;
-  std::uint64_t size_;
-  bool granted_;
+  std::uint64_t size_ = 0;
 };
 
 // "http://host/path", as a proxy's client sends it, is the same as "/path".
@@ -266,7 +268,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
 
   // Reads until the parser has got at least the header, or all. False: the client is gone or too slow; `ec` is set
   // where what it sent is not HTTP or too large.
-  awaitable<bool> read(Session& session, Parser& parser, bool whole, error_code& ec) {
+  awaitable<bool> read(Session& session, Parser& parser, bool whole, Share& share, std::uint64_t limit,
+                       error_code& ec) {
     for (;;) {
       while (session.buffer.size() > 0 && !(whole ? parser.is_done() : parser.is_header_done())) {
         auto used = parser.put(session.buffer.data(), ec);
@@ -276,6 +279,11 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
           break;
         }
         if (ec) co_return false;
+      }
+      // A body in chunks tells its length only by growing.
+      if (!share.take(parser.get().body().size(), limit)) {
+        ec = http::error::buffer_overflow;
+        co_return false;
       }
       if (whole ? parser.is_done() : parser.is_header_done()) co_return true;
       error_code end;
@@ -334,7 +342,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     parser.body_limit(boost::none);
     enter(*session, session->buffer.size() > 0 ? Session::Phase::reading : Session::Phase::idle, kIdleMs);
     error_code ec;
-    if (!co_await read(*session, parser, false, ec)) {
+    Share share(large_bodies);
+    if (!co_await read(*session, parser, false, share, kBodyLimit, ec)) {
       if (ec) co_return co_await refuse(*session, fail("com-4000", "not an HTTP request: " + ec.message()));
       co_return false;
     }
@@ -347,8 +356,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     auto too_large = [&] { return fail("com-4013", "the body may have at most " + std::to_string(limit) + " bytes"); };
     if (length && *length > limit) co_return co_await refuse(*session, too_large());
     parser.body_limit(limit);
-    Share share(large_bodies, parser.is_done() ? 0 : length.value_or(limit));
-    if (!share.granted()) co_return co_await refuse(*session, fail("com-5003", "too many large requests at once"));
+    auto too_many = [] { return fail("com-5003", "too many large requests at once"); };
+    if (!share.take(length.value_or(0), length.value_or(0))) co_return co_await refuse(*session, too_many());
     if (!parser.is_done()) {
       if (auto expect = request.find(http::field::expect); expect != request.end() && session->buffer.size() == 0) {
         if (!equals_ignoring_case(view(expect->value()), "100-continue")) {
@@ -359,7 +368,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
         if (!co_await write(*session, "HTTP/1.1 100 Continue\r\n\r\n")) co_return false;
       }
       enter(*session, Session::Phase::reading, kBodyMs);
-      if (!co_await read(*session, parser, true, ec)) {
+      if (!co_await read(*session, parser, true, share, limit, ec)) {
+        if (ec == http::error::buffer_overflow) co_return co_await refuse(*session, too_many());
         if (ec == http::error::body_limit) co_return co_await refuse(*session, too_large());
         if (ec) co_return co_await refuse(*session, fail("com-4000", "not an HTTP request: " + ec.message()));
         co_return false;

@@ -125,7 +125,7 @@ TEST_F(ServerTest, RefusesWhatIsNotAReport) {
   client.send("POST /iot-flow/tunnel/none HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
   EXPECT_EQ(status(client.read()), 404);
   client.send("GET /iot-flow/tunnel/none HTTP/1.1\r\n\r\n");
-  EXPECT_EQ(status(client.read()), 404);
+  EXPECT_EQ(status(client.read()), 405);
   EXPECT_EQ(log_.messages.size(), 0u);
   EXPECT_EQ(events("binder-5001").size(), 1u);
 }
@@ -173,6 +173,16 @@ TEST_F(ServerTest, LargeBodiesShareABudget) {
   }
   EXPECT_EQ(begin(5u << 20).second, 503);
   EXPECT_EQ(begin(1000).second, 100);
+  auto chunked = [this](std::size_t size) {
+    char length[16];
+    std::snprintf(length, sizeof length, "%zx", size);
+    auto client = connect();
+    client.send("POST /healthz/none HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(length) + "\r\n" +
+                std::string(size, 'x') + "\r\n0\r\n\r\n");
+    return status(client.read());
+  };
+  EXPECT_EQ(chunked(1000), 404);
+  EXPECT_EQ(chunked(2u << 20), 503);
   sending.clear();
   int status = 0;
   for (int i = 0; i < 1000 && status != 100; ++i)
