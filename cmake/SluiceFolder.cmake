@@ -37,7 +37,7 @@ function(sluice_extras name dir)
 endfunction()
 
 function(sluice_folder name)
-  cmake_parse_arguments(arg "" "EXECUTABLE" "USES;LINK" ${ARGN})
+  cmake_parse_arguments(arg "SERIAL" "EXECUTABLE" "USES;LINK" ${ARGN})
   set(dir ${PROJECT_SOURCE_DIR}/src/${name})
   sluice_sources(${dir} sources)
   if(arg_EXECUTABLE)
@@ -57,6 +57,9 @@ function(sluice_folder name)
     target_link_libraries(${arg_EXECUTABLE} PRIVATE sluice_${name})
   endif()
   sluice_extras(${name} ${dir})
+  if(arg_SERIAL AND TEST ${name})
+    set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+  endif()
 endfunction()
 
 # Every folder below src/connector is a connector. Its schema.json and README.md are embedded, and the list of factories is

@@ -14,6 +14,8 @@ constexpr std::size_t kWindowJobs = 128, kWindowBytes = 256u << 10;
 // for the slow host is little, and not for long.
 constexpr std::size_t kSlowPerDriver = 16, kSlowInAll = 256;
 constexpr auto kSlowWait = std::chrono::seconds(10);
+// Slow jobs in a fast host's window that make it worth ending: with a host at hand to take its place, or without.
+constexpr std::ptrdiff_t kTakeBack = 4, kTakeBackWithoutSpare = 16;
 constexpr std::size_t kMaxPart = 2u << 20;  // of a driver's source or an input: several fit a frame
 constexpr std::size_t kMaxSources = 64u << 20;
 constexpr auto kForgetAfter = std::chrono::minutes(5);
@@ -235,6 +237,7 @@ bool Engine::Impl::take_answer(HostProcess& host, const wire::Answer& answer) {
         stalls->add();
         driver.evaluation_stalled = driver.evaluation_stalled || answer.status == wire::Status::evaluation_timed_out;
         route_slow(std::move(task));
+        take_back(host);
       }
       return true;
     case wire::Status::too_large:
@@ -244,6 +247,16 @@ bool Engine::Impl::take_answer(HostProcess& host, const wire::Answer& answer) {
       return false;
   }
   return false;
+}
+
+// A stall can show that more of what a fast host was given is slow, each job a stall by itself to all behind it. Ending
+// the host gives them all back, and dispatch sends each where it now belongs.
+void Engine::Impl::take_back(HostProcess& host) {
+  const auto now = Steady::now();
+  const auto slow = std::count_if(host.in_flight.begin(), host.in_flight.end(), [&](const auto& task) {
+    return task->driver->is_slow(task->job.input.dev_eui, now);
+  });
+  if (slow >= (count(Lane::spare) > 0 ? kTakeBack : kTakeBackWithoutSpare)) host.kill(Kill::stop);
 }
 
 // The driver's evaluation has come to its end within the full limit: from now on the fast hosts give it that much too.

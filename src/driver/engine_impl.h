@@ -64,6 +64,7 @@ struct Engine::Impl {
   HostProcess* choose_fast(const Task& task);
   bool take_answers(HostProcess& host);
   bool take_answer(HostProcess& host, const wire::Answer& answer);
+  void take_back(HostProcess& host);
   void evaluation_ended(DriverState& driver);
   void tidy_drivers(Steady::time_point now);
 

@@ -166,6 +166,25 @@ TEST(Isolation, OtherDevicesOfALoopingDriverGoOn) {
   EXPECT_EQ(bad.ok(), 0);
 }
 
+TEST(Isolation, LoopsAlreadyGivenToAHostAreTakenBack) {
+  Collected loops, others;
+  const auto loop = driver_of("function decodeUplink() { while (true) {} }"), good = driver_of(kGood);
+  std::vector<Job> jobs;
+  for (int i = 0; i < 100; ++i)
+    jobs.push_back(job(loop, "00000000000002" + std::to_string(100 + i), loops.done()));
+  for (int i = 0; i < 100; ++i)
+    jobs.push_back(job(good, "0100000000000000", others.done()));
+  const auto begun = std::chrono::steady_clock::now();
+  test_engine().submit(std::move(jobs));
+  ASSERT_TRUE(others.wait(std::chrono::seconds(30)));
+  const auto took = std::chrono::steady_clock::now() - begun;
+  EXPECT_EQ(others.ok(), 100);
+  // A hundred stalls would be five seconds of CPU time, a handful and a new host are a fraction of one.
+  EXPECT_LT(std::chrono::duration_cast<std::chrono::milliseconds>(took).count(), 3500);
+  ASSERT_TRUE(loops.wait(std::chrono::seconds(60)));
+  EXPECT_EQ(loops.ok(), 0);
+}
+
 TEST(Isolation, ManyLoopingDevicesLeaveTheOthersOfTheirDriverAlone) {
   Collected first, loops, good, late;
   const auto code = driver_of("function decodeUplink(input) { while (input.bytes[0] === 255) {} return { data: 1 }; }");
