@@ -111,13 +111,16 @@ inline void stop_in_flight_settles_all(const Subject& subject) {
 }
 
 inline void destroyed_without_close_settles_all(const Subject& subject) {
-  testing::FakeHost host;
   testing::Verdicts verdicts;
-  auto [peer, connector] = subject.start(host, PeerBehaviour::silent);
-  ASSERT_TRUE(host.run(connector->open()));
-  connector->send(verdicts.delivery());
-  connector.reset();
-  host.io.poll();
+  {
+    testing::FakeHost host;
+    auto [peer, connector] = subject.start(host, PeerBehaviour::silent);
+    ASSERT_TRUE(host.run(connector->open()));
+    connector->send(verdicts.delivery());
+    connector.reset();
+    host.io.poll();
+  }
+  EXPECT_EQ(verdicts.kinds.size(), 1u);
 }
 
 inline void run_all(const Subject& subject) {
