@@ -81,16 +81,19 @@ Outcome Engine::run(DriverCodePtr code, Operation operation, Input input) {
   return waiting->wait(impl_->options.call_limit * 10 + std::chrono::seconds(1)).value_or(timed_out());
 }
 
-Result<Engine::Inspection> Engine::inspect(const std::string& source, std::optional<Signature> declared) {
+Result<Engine::Inspection> Engine::inspect(Inspected what) {
   const auto waiting = std::make_shared<Waiting<Result<Inspection>>>();
   auto code = std::make_shared<DriverCode>();
-  code->source = source;
-  if (declared) code->signature = *declared;
+  code->source = std::move(what.source);
+  code->extract_points_source = std::move(what.extract_points_source);
+  code->use_context = what.use_context;
+  code->trusted = what.trusted;
+  if (what.declared) code->signature = *what.declared;
   std::vector<TaskPtr> tasks(1);
   tasks[0] = std::make_unique<Task>();
   tasks[0]->inspect = true;
   // The revision says whether the signature is to be found; a state is never shared between inspections.
-  code->revision = declared ? "declared" : "any";
+  code->revision = what.declared ? "declared" : "any";
   tasks[0]->job.code = std::move(code);
   tasks[0]->inspected = [waiting](Result<Inspection> found) { waiting->give(std::move(found)); };
   impl_->submit(std::move(tasks));

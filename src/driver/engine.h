@@ -22,6 +22,19 @@ enum class Signature : std::uint8_t { lora_alliance, actility, ttn, chirpstack }
 std::optional<Signature> signature_of_type(std::string_view type);
 const char* type_of_signature(Signature signature);
 
+// What one call of a driver may use (spec drivers.md 14). Zero: the engine's own setting, which is also the most that a
+// driver can be given.
+struct Limits {
+  std::chrono::milliseconds call{0};  // CPU time
+  std::size_t memory = 0;             // bytes that a call may add to its host
+  std::size_t result = 0;             // bytes of JSON
+  unsigned depth = 0;                 // levels of JSON, at most kMaxDepth
+
+  friend bool operator==(const Limits&, const Limits&) = default;
+};
+inline constexpr unsigned kMaxDepth = 100;
+inline constexpr std::size_t kContextLimit = 64u << 10;  // bytes of JSON
+
 // One driver version of one account, as the engine runs it. Immutable.
 struct DriverCode {
   std::string account;  // contexts are never shared between accounts; "" for system drivers run by nobody in particular
@@ -31,10 +44,14 @@ struct DriverCode {
   std::string source;
   std::string extract_points_source;  // of an extra file, may be empty
   std::string points_schema;  // JSON object text: name -> {type, unitId?, standardNaming?} (spec 11.2); may be empty
+  bool use_context = false;   // spec 10
+  bool trusted = false;       // may require("crypto") (spec 16.5)
+  Limits limits;
 };
 using DriverCodePtr = std::shared_ptr<const DriverCode>;
 
-enum class Operation : std::uint8_t { decode_uplink, decode_downlink, encode_downlink };
+// `extract_points` alone is for trying a driver: Input::data is the decoded message.
+enum class Operation : std::uint8_t { decode_uplink, decode_downlink, encode_downlink, extract_points };
 
 // Everything a call hands to the driver (spec drivers.md 5).
 struct Input {
@@ -45,6 +62,14 @@ struct Input {
   std::string dev_eui;
   std::string thing;  // JSON object text {model, application, tags, setup}; empty: {tags: [], setup: {}}
   std::string extra;  // JSON members to echo into the input, "\"ADRbit\":1,..."; may be empty
+  // The device context of a driver with use_context, as JSON array text; empty: [].
+  std::string context;
+};
+
+// A place in a driver's own text, both from 1; 0 where the engine does not tell.
+struct Where {
+  int line = 0, column = 0;
+  std::string stack;  // "f@driver.js:3:9" a line
 };
 
 // What a call gave. Exactly one of success (`ok`) and `code`/`message` (spec drivers.md 15) holds.
@@ -58,6 +83,10 @@ struct Outcome {
   std::vector<std::string> errors;  // the driver's own list
   std::vector<std::string> warnings;
   std::vector<std::string> log;  // console lines
+  std::optional<Where> where;    // of what was thrown
+  // What a driver with use_context left in `context`, where that is not what it was given: JSON array text.
+  std::optional<std::string> context;
+  std::uint32_t time_us = 0;  // what the call took in its host, the border not included
 };
 
 struct Job {
@@ -101,7 +130,17 @@ class Engine {
     Signature signature;
     bool decode_uplink = false, decode_downlink = false, encode_downlink = false, extract_points = false;
   };
-  Result<Inspection> inspect(const std::string& source, std::optional<Signature> declared);
+  // What is inspected beside the main text, and under which rules.
+  struct Inspected {
+    std::string source;
+    std::optional<Signature> declared;
+    std::string extract_points_source;
+    bool use_context = false, trusted = false;
+  };
+  Result<Inspection> inspect(Inspected what);
+  Result<Inspection> inspect(const std::string& source, std::optional<Signature> declared) {
+    return inspect({.source = source, .declared = declared});
+  }
 
   struct Impl;
 
