@@ -65,6 +65,9 @@ class ScriptHost {
   struct Script {
     std::uint8_t signature = 0;
     std::uint32_t evaluation_limit_ms = 1000;
+    std::uint32_t call_limit_ms = 0;  // 0: none of its own
+    std::uint64_t result_limit = 0;
+    std::uint8_t flags = 0;
     std::string id, source, points_source, points_schema;
     std::unique_ptr<Context> context;
     std::list<std::uint32_t>::iterator recent;  // valid while there is a context
@@ -72,11 +75,12 @@ class ScriptHost {
 
   void set_time_limit(std::uint32_t milliseconds);
   ScriptResult evaluate(Script& script);
-  ScriptResult evaluate_in(Script& script, Context& context);
+  // `wrapped`: in a function's scope.
+  ScriptResult evaluate_in(Script& script, Context& context, bool wrapped);
   JSValueRef evaluate_text(Context& context, std::string_view source, const char* name, JSValueRef* exception);
   ScriptResult explain(Context& context, JSValueRef exception);
-  ScriptResult invoke(Context& context, const wire::Call& frame);
-  ScriptResult text_result(JSContextRef context, JSValueRef value);
+  ScriptResult invoke(const Script& script, const wire::Call& frame);
+  ScriptResult text_result(JSContextRef context, JSValueRef value, std::uint64_t limit);
   Context* make_context();
   void drop(Script& script);
   static bool stop_requested(JSContextRef context, void* self);
