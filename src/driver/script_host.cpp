@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::size_t kMaxContexts = 128;
 constexpr auto kIdle = std::chrono::minutes(5);
+constexpr std::uint32_t kSettleLimitMs = 5;
 constexpr std::string_view kNoSignature =
     "Fcom-4000\n\"unable to wrap driver, driver code must have one type of signatures (tpx, ttn, chirpstack)\"\n\n\n";
 
@@ -300,6 +301,19 @@ ScriptResult ScriptHost::evaluate_in(Script& script, Context& context, bool wrap
   return {wire::Status::done, {}};
 }
 
+// A stop that hit promises which the call had left behind stays pending: the next to enter the machine, whoever that is,
+// would be stopped in its place. It is taken out here, with what of those promises is left.
+void ScriptHost::settle(Context& context) {
+  set_time_limit(kSettleLimitMs);
+  for (int round = 0; round < 8; ++round) {
+    timed_out_ = false;
+    JSValueRef exception = nullptr;
+    evaluate_text(context, "0", "prelude", &exception);
+    if (exception == nullptr && !timed_out_) return;
+  }
+  usable_ = false;
+}
+
 // Makes script.context. Its failure, if any, is kept there, so that code that cannot work is not evaluated again for
 // every message; one that ran out of time is not kept.
 ScriptResult ScriptHost::evaluate(Script& script) {
@@ -317,7 +331,10 @@ ScriptResult ScriptHost::evaluate(Script& script) {
     timed_out_ = false;  // the first one was in time
   }
   page_.phase.store(wire::Page::calling, std::memory_order_release);
-  if (timed_out_) return {wire::Status::evaluation_timed_out, {}};
+  if (timed_out_) {
+    settle(*context);
+    return {wire::Status::evaluation_timed_out, {}};
+  }
   context->failure = result.text;
   context->used = std::chrono::steady_clock::now();
   script.context = std::move(context);
@@ -356,7 +373,10 @@ ScriptResult ScriptHost::invoke(const Script& script, const wire::Call& frame) {
   JSValueRef exception = nullptr;
   const JSValueRef value =
       JSObjectCallAsFunction(js, context.call, nullptr, arguments.size(), arguments.data(), &exception);
-  if (timed_out_) return {wire::Status::timed_out, {}};
+  if (timed_out_) {
+    settle(context);
+    return {wire::Status::timed_out, {}};
+  }
   if (exception != nullptr) return explain(context, exception);
   return text_result(js, value,
                      script.result_limit == 0 ? result_limit_ : std::min(script.result_limit, result_limit_));

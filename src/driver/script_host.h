@@ -41,6 +41,8 @@ class ScriptHost {
   [[nodiscard]] bool is_warm(std::uint32_t number) const;
   ScriptResult call(const wire::Call& frame);
   ScriptResult inspect(const wire::Inspect& frame);
+  // False once a driver has left the machine so that nobody else can run in it: the process is to be ended.
+  [[nodiscard]] bool usable() const { return usable_; }
   // Drops global objects unused for five minutes. Cheap; to be called now and then.
   void tidy();
 
@@ -82,6 +84,7 @@ class ScriptHost {
   ScriptResult invoke(const Script& script, const wire::Call& frame);
   ScriptResult text_result(JSContextRef context, JSValueRef value, std::uint64_t limit);
   Context* make_context();
+  void settle(Context& context);
   void drop(Script& script);
   static bool stop_requested(JSContextRef context, void* self);
 
@@ -91,7 +94,7 @@ class ScriptHost {
   std::list<std::uint32_t> recent_;  // numbers of the drivers with a context, latest first
   std::uint64_t result_limit_ = 1u << 20;
   std::uint32_t call_limit_ms_ = 1000, set_limit_ms_ = 0;
-  bool timed_out_ = false;
+  bool timed_out_ = false, usable_ = true;
   std::string scratch_;
 };
 

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/driver_word.h"
+
+#include <CLI/CLI.hpp>
+
+namespace sluice::app {
+
+void add_driver(CLI::App& app, std::function<int()>& run) {
+  auto* word = app.add_subcommand("driver", "Payload drivers: import, test, measure");
+  word->require_subcommand(1);
+  (void)run;
+}
+
+}  // namespace sluice::app

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace sluice::app {
+
+// Adds the word `driver` with all that follows it; when one of those is given, `run` is set to what does it and gives the
+// exit code.
+void add_driver(CLI::App& app, std::function<int()>& run);
+
+}  // namespace sluice::app
