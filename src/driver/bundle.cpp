@@ -26,10 +26,11 @@ var $names = [)";
   for (auto name : kOffered)
     out += "\"" + std::string(name) + "\", ";
   out += R"(];
-function $part($run) {
+function $part($only, $run) {
   var module = { exports: {} };
   $run(module, module.exports, function ($functions, $own) {
     $names.forEach(function ($name, $i) {
+      if ($only.length && $only.indexOf($name) < 0) return;
       [$own, { [$name]: $functions[$i] }, module.exports].forEach(function ($from) {
         if (!$driver[$name] && $from && $from !== $driver && typeof $from[$name] === "function")
           $driver[$name] = $from[$name];
@@ -39,7 +40,10 @@ function $part($run) {
 }
 )";
   for (const auto& part : parts) {
-    out += "$part(function (module, exports, $offer) { (function () {\n";
+    out += "$part([";
+    for (const auto& name : part.offers)
+      out += "\"" + name + "\", ";
+    out += "], function (module, exports, $offer) { (function () {\n";
     out += std::string(kMarker) + " " + part.file + "\n" + part.text;
     if (!part.text.ends_with('\n')) out += '\n';
     out += std::string(kMarker) + "\n;$offer([";

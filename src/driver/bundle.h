@@ -14,6 +14,7 @@ namespace sluice::driver {
 // top-level variable `driver`, the first part to offer a name being the one that serves it.
 struct Part {
   std::string file, text;
+  std::vector<std::string> offers = {};  // the functions to take from it; empty: all that it has
 };
 std::string bundle(const std::vector<Part>& parts);
 

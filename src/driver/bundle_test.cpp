@@ -43,6 +43,19 @@ TEST(Bundle, TakesWhatPartsExport) {
   EXPECT_EQ(encode(code, "{}").payload_hex, "01");
 }
 
+TEST(Bundle, TakesFromAPartWhatItIsThereFor) {
+  const auto code = bundle({{"a.js",
+                             "function decodeUplink(i) { return { data: 1 }; }"
+                             "function encodeDownlink(i) { return { bytes: [1], fPort: 1 }; }",
+                             {"decodeUplink"}},
+                            {"b.js",
+                             "function decodeUplink(i) { return { data: 2 }; }"
+                             "function encodeDownlink(i) { return { bytes: [2], fPort: 1 }; }",
+                             {"encodeDownlink"}}});
+  EXPECT_EQ(decode(code).data, "1");
+  EXPECT_EQ(encode(code, "{}").payload_hex, "02");
+}
+
 TEST(Bundle, TellsTheAuthorsPlace) {
   const auto code = bundle({{"x-decoder.js", kDecoder}, {"y z.js", kEncoder}});
   auto line_of = [&](const std::string& text) {
