@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "app/driver_word.h"
 #include "app/serve.h"
 #include "app/simulate.h"
 #include "driver/engine.h"
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
   std::function<int()> run;
   sluice::app::add_serve(app, run);
   sluice::app::add_simulate(app, run);
+  sluice::app::add_driver(app, run);
   CLI11_PARSE(app, argc, argv);
   return run ? run() : 0;
 }
