@@ -83,6 +83,9 @@ std::optional<ModuleName> parse_module(std::string_view text);
 // major.minor.patch with what may follow; shorter ones are filled up ("2" is "2.0.0"). Nothing where it is no version.
 std::optional<std::string> plain_version(std::string_view text);
 
+// Whether the first version comes before the second, as SemVer orders them.
+bool older_than(std::string_view a, std::string_view b);
+
 // A package as JSON and back, for the API: `code` and `extractPoints` in base64, examples in the API's form, those for
 // tests left out. Errors: permanent, naming the member.
 boost::json::object to_json(const Package& package);
