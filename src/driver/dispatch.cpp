@@ -149,6 +149,11 @@ void Engine::Impl::load_into(HostProcess& host, DriverState& driver) {
   load.signature = driver.any_signature ? wire::kAnySignature : static_cast<std::uint8_t>(driver.code->signature);
   const auto quick = static_cast<std::uint32_t>(std::max<std::int64_t>(100, options.stall.count() * 2));
   load.evaluation_limit_ms = host.lane == Lane::slow || driver.evaluation_proven ? kEvaluationLimitMs : quick;
+  const Limits& limits = driver.code->limits;
+  load.call_limit_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(limits.call.count(), 0, 3'600'000));
+  load.result_limit = static_cast<std::uint32_t>(std::min(limits.result, options.result_limit));
+  load.flags = static_cast<std::uint8_t>((driver.code->use_context ? wire::kUsesContext : 0) |
+                                         (driver.code->trusted ? wire::kTrusted : 0));
   load.id = driver.code->id;
   load.source = driver.code->source;
   load.points_source = driver.code->extract_points_source;
@@ -171,7 +176,7 @@ void Engine::Impl::give(HostProcess& host, TaskPtr task) {
   call.fport = job.input.fport.value_or(-1);
   call.time = job.input.time;
   std::optional<std::string> bytes;
-  if (job.operation == Operation::encode_downlink) {
+  if (job.operation == Operation::encode_downlink || job.operation == Operation::extract_points) {
     call.data = job.input.data;
     if (call.data.empty())
       return finish(std::move(task), failed("com-5002", "driver internal error: Error: There is nothing to encode."));
@@ -184,6 +189,7 @@ void Engine::Impl::give(HostProcess& host, TaskPtr task) {
   }
   const std::string rest = rest_of(job.input);
   call.rest = rest;
+  if (task->driver->code->use_context) call.context = job.input.context;
   load_into(host, *task->driver);
   wire::append(host.out, call);
   host.in_flight.push_back(std::move(task));
@@ -223,16 +229,23 @@ bool Engine::Impl::take_answer(HostProcess& host, const wire::Answer& answer) {
       if (task->inspect) {
         finish_inspection(std::move(task), answer.text);
       } else {
-        finish(std::move(task), reader.read(answer.text));
+        auto outcome = reader.read(answer.text, task->job.code->limits);
+        outcome.time_us = answer.time_us;
+        finish(std::move(task), std::move(outcome));
       }
       return true;
     case wire::Status::timed_out:
       if (slow) evaluation_ended(driver);
       driver.stalled(device, Steady::now());
+      // The driver's own limit may be one that a fast host has already kept.
+      if (const auto own = driver.code->limits.call; own.count() > 0 && own <= options.stall) {
+        finish(std::move(task), timed_out(answer.time_us));
+        return true;
+      }
       [[fallthrough]];
     case wire::Status::evaluation_timed_out:
       if (slow) {
-        finish(std::move(task), timed_out());
+        finish(std::move(task), timed_out(answer.time_us));
       } else {
         stalls->add();
         driver.evaluation_stalled = driver.evaluation_stalled || answer.status == wire::Status::evaluation_timed_out;

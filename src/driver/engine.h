@@ -95,6 +95,8 @@ struct Job {
   Input input;
   // Called once, from a thread of the engine's: hand on and return.
   std::function<void(Outcome)> done;
+  // A person's own call: it reads its device's context and leaves no trace in it (spec drivers.md 10).
+  bool by_hand = false;
 };
 
 struct EngineOptions {

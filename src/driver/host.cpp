@@ -47,6 +47,11 @@ class Host {
         } else if (!handle(*frame)) {
           return sandbox::Exit::protocol;
         }
+        if (!scripts_.usable()) {
+          page_.job.store(0, std::memory_order_release);  // what is behind it runs elsewhere, and nobody is blamed
+          flush();
+          return sandbox::Exit::fine;
+        }
       }
       if (reader_.broken()) return sandbox::Exit::protocol;
       page_.job.store(0, std::memory_order_release);
@@ -108,11 +113,14 @@ class Host {
     page_.phase.store(wire::Page::calling, std::memory_order_relaxed);
     page_.job.store(job, std::memory_order_release);
     const std::uint32_t before = measure_ ? cpu_micros() : 0;
+    const auto begun = std::chrono::steady_clock::now();
     const ScriptResult result = run();
     wire::Answer answer;
     answer.job = job;
     answer.status = result.status;
     answer.cpu_us = measure_ ? cpu_micros() - before : 0;
+    answer.time_us = static_cast<std::uint32_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun).count());
     answer.text = result.text;
     wire::append(out_, answer);
     return true;

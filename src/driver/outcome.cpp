@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/outcome.h"
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <simdjson.h>
@@ -12,8 +13,6 @@
 
 namespace sluice::driver {
 namespace {
-
-constexpr std::size_t kMaxLevels = 100;
 
 std::string_view next_field(std::string_view& text) {
   const auto end = text.find('\n');
@@ -33,6 +32,39 @@ std::vector<std::string> read_texts(std::string_view json) {
   return out;
 }
 
+// [line, column, stack]; nothing where it is none.
+std::optional<Where> read_where(std::string_view json) {
+  if (json.empty()) return {};
+  const auto parsed = json::parse(json);
+  if (!parsed || !parsed->is_array() || parsed->get_array().size() != 3) return {};
+  const auto& parts = parsed->get_array();
+  if (!parts[0].is_int64() || !parts[1].is_int64() || !parts[2].is_string()) return {};
+  return Where{static_cast<int>(parts[0].get_int64()), static_cast<int>(parts[1].get_int64()),
+               std::string(parts[2].get_string())};
+}
+
+// Levels of arrays and objects in valid JSON.
+unsigned levels(std::string_view json) {
+  unsigned now = 0, most = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (quoted) {
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        quoted = false;
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '[' || c == '{') {
+      most = std::max(most, ++now);
+    } else if (c == ']' || c == '}') {
+      --now;
+    }
+  }
+  return most;
+}
+
 Outcome nonsense() {
   return failed("com-5002", "driver internal error: Error: The driver's host gave no usable answer.");
 }
@@ -46,7 +78,7 @@ struct OutcomeReader::Parser {
 OutcomeReader::OutcomeReader(std::size_t result_limit)
     : result_limit_(result_limit), parser_(std::make_unique<Parser>()) {
   // Levels below the root value.
-  if (parser_->dom.allocate(64u << 10, kMaxLevels) != simdjson::SUCCESS) parser_->dom = simdjson::dom::parser();
+  if (parser_->dom.allocate(64u << 10, kMaxDepth) != simdjson::SUCCESS) parser_->dom = simdjson::dom::parser();
 }
 
 OutcomeReader::~OutcomeReader() = default;
@@ -58,20 +90,39 @@ Outcome failed(std::string code, std::string message) {
   return outcome;
 }
 
-Outcome timed_out() {
-  return failed("com-5004", "driver internal error: Error: Script execution timed out.");
+Outcome timed_out(std::uint32_t time_us) {
+  auto outcome = failed("com-5004", "driver internal error: Error: Script execution timed out.");
+  outcome.time_us = time_us;
+  return outcome;
 }
 
 Outcome out_of_memory() {
   return failed("com-5004", "driver internal error: Error: Script ran out of memory.");
 }
 
-bool OutcomeReader::is_json(std::string_view text, bool& too_deep) {
-  if (text.size() > parser_->dom.capacity() && parser_->dom.allocate(text.size(), kMaxLevels) != simdjson::SUCCESS)
+bool OutcomeReader::is_json(std::string_view text, unsigned depth, bool& too_deep) {
+  if (text.size() > parser_->dom.capacity() && parser_->dom.allocate(text.size(), kMaxDepth) != simdjson::SUCCESS)
     return false;
   const auto error = parser_->dom.parse(text.data(), text.size()).error();
-  too_deep = error == simdjson::DEPTH_ERROR;
-  return error == simdjson::SUCCESS;
+  too_deep =
+      error == simdjson::DEPTH_ERROR || (depth < kMaxDepth && error == simdjson::SUCCESS && levels(text) > depth);
+  return error == simdjson::SUCCESS && !too_deep;
+}
+
+bool OutcomeReader::read_context(std::string_view text, Outcome& outcome) {
+  if (text.empty()) return true;
+  bool too_deep = false;
+  if (text.front() != '[' || text.size() > kContextLimit || !is_json(text, kMaxDepth, too_deep)) {
+    outcome = failed("com-5002", text.size() > kContextLimit
+                                     ? "driver internal error: Error: The driver left a context of over " +
+                                           std::to_string(kContextLimit) + " bytes."
+                                 : too_deep ? "driver internal error: Error: The driver left a context of more than " +
+                                                  std::to_string(kMaxDepth) + " levels."
+                                            : nonsense().message);
+    return false;
+  }
+  outcome.context = text;
+  return true;
 }
 
 Outcome OutcomeReader::read_failure(std::string_view text) {
@@ -84,10 +135,12 @@ Outcome OutcomeReader::read_failure(std::string_view text) {
   outcome.errors = read_texts(next_field(text));
   outcome.warnings = read_texts(next_field(text));
   outcome.log = read_texts(next_field(text));
+  outcome.where = read_where(next_field(text));
+  read_context(next_field(text), outcome);
   return outcome;
 }
 
-Outcome OutcomeReader::read(std::string_view text) {
+Outcome OutcomeReader::read(std::string_view text, const Limits& limits) {
   if (text.empty()) return nonsense();
   const char kind = text.front();
   text.remove_prefix(1);
@@ -97,6 +150,7 @@ Outcome OutcomeReader::read(std::string_view text) {
   const auto first = next_field(text), second = next_field(text);
   outcome.warnings = read_texts(next_field(text));
   outcome.log = read_texts(next_field(text));
+  if (!read_context(next_field(text), outcome)) return outcome;
   if (kind == 'E') {
     int port = 0;
     const auto [end, error] = std::from_chars(second.data(), second.data() + second.size(), port);
@@ -109,15 +163,18 @@ Outcome OutcomeReader::read(std::string_view text) {
     outcome.ok = true;
     return outcome;
   }
-  if (first.size() + second.size() > result_limit_) {
-    return failed("com-5002", "driver internal error: Error: The result is over the limit of " +
-                                  std::to_string(result_limit_) + " bytes.");
+  const std::size_t most = limits.result == 0 ? result_limit_ : std::min(limits.result, result_limit_);
+  const unsigned depth = limits.depth == 0 ? kMaxDepth : std::min(limits.depth, kMaxDepth);
+  if (first.size() + second.size() > most) {
+    return failed("com-5002",
+                  "driver internal error: Error: The result is over the limit of " + std::to_string(most) + " bytes.");
   }
   for (const auto json : {first, second}) {
     bool too_deep = false;
-    if (json.empty() || is_json(json, too_deep)) continue;
+    if (json.empty() || is_json(json, depth, too_deep)) continue;
     if (!too_deep) return nonsense();
-    return failed("com-5002", "driver internal error: Error: The result has more than 100 levels.");
+    return failed("com-5002",
+                  "driver internal error: Error: The result has more than " + std::to_string(depth) + " levels.");
   }
   if (!second.empty() && second.front() != '{') return nonsense();
   outcome.data = first;

@@ -12,7 +12,7 @@ namespace sluice::driver {
 
 // Failures that are the engine's to tell (spec drivers.md 15).
 Outcome failed(std::string code, std::string message);
-Outcome timed_out();
+Outcome timed_out(std::uint32_t time_us = 0);
 Outcome out_of_memory();
 
 // Reads what the prelude made of a call (the form stands at `call` in prelude.js). It comes from a process that a
@@ -25,14 +25,17 @@ class OutcomeReader {
   OutcomeReader(const OutcomeReader&) = delete;
   OutcomeReader& operator=(const OutcomeReader&) = delete;
 
-  Outcome read(std::string_view text);
+  // `limits`: those of the driver where they are less than the engine's.
+  Outcome read(std::string_view text, const Limits& limits = {});
   // "I<signature> <four flags>", or a failure.
   Result<Engine::Inspection> read_inspection(std::string_view text);
 
  private:
   struct Parser;
   Outcome read_failure(std::string_view text);
-  bool is_json(std::string_view text, bool& too_deep);
+  bool is_json(std::string_view text, unsigned depth, bool& too_deep);
+  // False where it is no context a driver may leave.
+  bool read_context(std::string_view text, Outcome& outcome);
   std::size_t result_limit_;
   std::unique_ptr<Parser> parser_;
 };

@@ -2,7 +2,7 @@ R"js(
 // Runs in a fresh global object before a driver: puts the environment of spec drivers.md 9 there and gives back the two
 // functions the host calls: bind, once the driver was evaluated, and call. An expression: a function of the makers of
 // Buffer and of the environment. The driver sees none of its names, and it uses nothing a driver can have changed since.
-(function (makeBuffer, makeEnvironment) {
+(function (makeBuffer, makeEnvironment, usesContext) {
 'use strict';
 const Err = Error, TE = TypeError, RE = RangeError, Str = String, Num = Number, Dat = Date, Prom = Promise, Obj = Object;
 const apply = Reflect.apply, ownKeys = Obj.keys, isArray = Array.isArray, isView = ArrayBuffer.isView;
@@ -17,8 +17,8 @@ const isObject = (x) => (typeof x === 'object' && x !== null) || typeof x === 'f
 
 const kLora = 0, kActility = 1, kTtn = 2, kChirpstack = 3;
 const signatureNames = ['lora-alliance', 'actility', 'ttn', 'chirpstack'];
-const operationNames = ['decodeUplink', 'decodeDownlink', 'encodeDownlink'];
-const kLogLimit = 16384, kTextLimit = 4096, kLevels = 100;
+const operationNames = ['decodeUplink', 'decodeDownlink', 'encodeDownlink', 'extractPoints'];
+const kLogLimit = 16384, kTextLimit = 4096, kLevels = 100, kContextLimit = 65536, kStackLimit = 2048;
 
 const log = { lines: [], size: 0 };
 function note(line) {
@@ -39,6 +39,10 @@ const loose = (f) => typeof f === 'function' ? { f, self: undefined } : undefine
 
 let bound;         // {signature, decodeUplink, decodeDownlink, encodeDownlink, extractPoints}; each {f, self, way}
 let schema = {};   // declared points
+const global = globalThis, defineGlobal = Obj.defineProperty;
+const putContext = (value) => defineGlobal(global, 'context', { value, writable: true, enumerable: true, configurable: true });
+// Where the driver uses its device's context, it is there while the script is evaluated, too.
+if (usesContext) putContext([]);
 
 function findLora(found) {
   const exported = found.exports;
@@ -137,7 +141,7 @@ function hasCycle(value, above) {
 
 function warnOfNaN(value, path, level, warnings) {
   if (typeof value === 'number') {
-    if (!isFinite(value)) warnings[warnings.length] = (path || 'the result') + ' was ' + value + ' and became null';
+    if (!isFinite(value) && warnings.length < 100) warnings[warnings.length] = cut((path || 'the result') + ' was ' + value + ' and became null');
     return;
   }
   if (typeof value !== 'object' || value === null || level > kLevels || warnings.length >= 100) return;
@@ -180,22 +184,107 @@ function toJson(value, warnings) {
 }
 
 const listText = (list) => list.length === 0 ? '' : wellFormed(stringifyJson(list));
-const failure = (code, message, errors, warnings) =>
-  'F' + code + '\n' + wellFormed(stringifyJson(cut(message))) + '\n' + listText(errors) + '\n' + listText(warnings) + '\n' + listText(log.lines);
-const refused = (errors, warnings) => failure('com-5000', 'driver internal errors: ' + joined(errors), errors, warnings);
+// `where`: JSON text as whereOf gives it, or ''; `context`: as contextLeft gives it.
+const failure = (code, message, errors, warnings, where, context) =>
+  'F' + code + '\n' + wellFormed(stringifyJson(cut(message))) + '\n' + listText(errors) + '\n' + listText(warnings) + '\n' + listText(log.lines) +
+  '\n' + where + '\n' + context;
+// The context is kept when a driver returns errors, and not when it throws (spec 10).
+const refused = (errors, warnings, before) =>
+  failure('com-5000', 'driver internal errors: ' + joined(errors), errors, warnings, '', contextLeft(before));
 
 function thrownFailure(thrown, warnings) {
   const overflow = thrown instanceof RE && apply(includesText, textOf(thrown.message), ['call stack']);
-  const out = failure('com-5002', 'driver internal error: ' + textOf(thrown), [], warnings);
+  const out = failure('com-5002', 'driver internal error: ' + textOf(thrown), [], warnings, whereOf(thrown), '');
   return overflow ? 'S' + apply(sliceText, out, [1]) : out;
 }
 
+// ---- Where an error was made
+
+const ownFiles = ['driver.js:', 'extractPoints.js:'];
+function isOwnFrame(line) {
+  for (let i = 0; i < ownFiles.length; i++) {
+    const at = apply(indexOfText, line, [ownFiles[i]]);
+    if (at === 0 || (at > 0 && line[at - 1] === '@')) return true;
+  }
+  return false;
+}
+
+// The number that `text` has at `from`, and where it ends.
+function numberAt(text, from) {
+  let value = 0, at = from;
+  for (; at < text.length && at < from + 9; at++) {
+    const digit = apply(codeAt, text, [at]) - 48;
+    if (digit < 0 || digit > 9) break;
+    value = value * 10 + digit;
+  }
+  return [value, at];
+}
+
+// [line, column, stack] as JSON text: the innermost place in the author's own files, and their frames alone. '' where
+// what was thrown knows no place.
+function whereOf(thrown) {
+  try {
+    if (!(thrown instanceof Err)) return '';
+    let line = 0, column = 0, stack = '', from = 0;
+    const text = typeof thrown.stack === 'string' ? thrown.stack : '';
+    while (from < text.length && stack.length < kStackLimit) {
+      let end = apply(indexOfText, text, ['\n', from]);
+      if (end < 0) end = text.length;
+      const frame = apply(sliceText, text, [from, end]);
+      from = end + 1;
+      if (!isOwnFrame(frame)) continue;
+      if (stack === '') {
+        const file = apply(indexOfText, frame, ['.js:']);
+        const first = numberAt(frame, file + 4);
+        line = first[0];
+        if (frame[first[1]] === ':') column = numberAt(frame, first[1] + 1)[0];
+      }
+      stack += (stack === '' ? '' : '\n') + frame;
+    }
+    // A syntax error has no frames of the script that did not run.
+    if (line === 0 && typeof thrown.line === 'number' && thrown.sourceURL !== 'prelude') {
+      line = thrown.line;
+      column = typeof thrown.column === 'number' ? thrown.column : 0;
+    }
+    return line > 0 ? wellFormed(stringifyJson([line, column, apply(sliceText, stack, [0, kStackLimit])])) : '';
+  } catch { return ''; }
+}
+
 function noteWhere(thrown) {
-  if (!(thrown instanceof Err)) return;
-  let where = textOf(thrown);
-  if (typeof thrown.line === 'number') where += ' (line ' + thrown.line + (typeof thrown.column === 'number' ? ', column ' + thrown.column : '') + ')';
-  if (typeof thrown.stack === 'string' && thrown.stack !== '') where += '\n' + apply(sliceText, thrown.stack, [0, 2048]);
-  note(where);
+  const where = whereOf(thrown);
+  let line = 'error: ' + textOf(thrown);
+  if (where !== '') {
+    const place = parseJson(where);
+    line += ' (line ' + place[0] + (place[1] > 0 ? ', column ' + place[1] : '') + ')';
+  }
+  note(line);
+}
+
+// ---- Device context (spec 10)
+
+// What the driver left of its device's context: '' where that is what it was given, or where it uses none.
+function contextLeft(before) {
+  if (!usesContext) return '';
+  const left = global.context;
+  if (!isArray(left)) throw new Err('The driver left a context that is no array.');
+  let text;
+  try {
+    text = stringifyJson(left);
+  } catch (thrown) {
+    throw new Err('The driver left a context that is no JSON: ' + textOf(thrown));
+  }
+  if (typeof text !== 'string') throw new Err('The driver left a context that is no JSON.');
+  if (text === before) return '';
+  if (text.length > kContextLimit) throw new Err('The driver left a context of over ' + kContextLimit + ' bytes.');
+  return wellFormed(text);
+}
+
+// Puts the context there; gives its text as contextLeft compares it.
+function openContext(text) {
+  if (!usesContext) return '';
+  const value = text === undefined ? [] : parseJson(text);
+  putContext(value);
+  return text === undefined ? '[]' : stringifyJson(value);
 }
 
 // ---- Points (spec 11)
@@ -217,7 +306,7 @@ function barePoint(name, value, warnings) {
   const kind = colon < 0 ? name : apply(sliceText, name, [0, colon]);
   const declared = has(schema, name) ? schema[name] : has(schema, kind) ? schema[kind] : undefined;
   if (!isObject(declared)) {
-    warnings[warnings.length] = 'point ' + name + ' is not declared and was left out';
+    if (warnings.length < 100) warnings[warnings.length] = cut('point ' + name + ' is not declared and was left out');
     return undefined;
   }
   const out = {};
@@ -228,22 +317,27 @@ function barePoint(name, value, warnings) {
   return out;
 }
 
-// JSON text of the points, '' for none. What goes wrong here costs the points only.
+// JSON text of the points, '' for none.
+function pointsOf(data, input, warnings) {
+  const returned = apply(bound.extractPoints.f, bound.extractPoints.self, [{ message: data, time: input.time, thing: input.thing }]);
+  if (returned === undefined || returned === null) return '';
+  if (typeof returned !== 'object' || isArray(returned) || returned instanceof Prom) throw new Err('extractPoints returned no object');
+  const points = {}, names = ownKeys(returned);
+  let count = 0;
+  for (let i = 0; i < names.length; i++) {
+    const value = returned[names[i]];
+    if (value === undefined || names[i] === '__proto__') continue;
+    const full = isObject(value) && !isArray(value) && (has(value, 'unitId') || has(value, 'record') || has(value, 'records'));
+    const point = full ? fullPoint(value) : barePoint(names[i], value, warnings);
+    if (point !== undefined) { points[names[i]] = point; count++; }
+  }
+  return count === 0 ? '' : toJson(points, warnings);
+}
+
+// The same after an uplink was decoded: what goes wrong costs the points only.
 function pointsText(data, input, warnings) {
   try {
-    const returned = apply(bound.extractPoints.f, bound.extractPoints.self, [{ message: data, time: input.time, thing: input.thing }]);
-    if (returned === undefined || returned === null) return '';
-    if (typeof returned !== 'object' || isArray(returned) || returned instanceof Prom) throw new Err('extractPoints returned no object');
-    const points = {}, names = ownKeys(returned);
-    let count = 0;
-    for (let i = 0; i < names.length; i++) {
-      const value = returned[names[i]];
-      if (value === undefined || names[i] === '__proto__') continue;
-      const full = isObject(value) && !isArray(value) && (has(value, 'unitId') || has(value, 'record') || has(value, 'records'));
-      const point = full ? fullPoint(value) : barePoint(names[i], value, warnings);
-      if (point !== undefined) { points[names[i]] = point; count++; }
-    }
-    return count === 0 ? '' : toJson(points, warnings);
+    return pointsOf(data, input, warnings);
   } catch (thrown) {
     noteWhere(thrown);
     warnings[warnings.length] = cut('extractPoints failed: ' + textOf(thrown));
@@ -262,8 +356,9 @@ function makeInput(bytes, fPort, time, rest) {
   return input;
 }
 
-function decode(operation, bytes, fPort, time, rest) {
+function decode(operation, bytes, fPort, time, rest, context) {
   const it = bound[operationNames[operation]];
+  const before = openContext(context);
   const input = makeInput(bytes, fPort, time, rest);
   const thing = input.thing, at = input.time, warnings = [];
   let returned;
@@ -280,14 +375,23 @@ function decode(operation, bytes, fPort, time, rest) {
     if (has(returned, 'data') || has(returned, 'errors') || has(returned, 'warnings')) {
       const given = texts(returned.warnings), errors = texts(returned.errors);
       for (let i = 0; i < given.length; i++) warnings[i] = given[i];
-      if (errors.length > 0) return refused(errors, warnings);
+      if (errors.length > 0) return refused(errors, warnings, before);
       data = returned.data;
     }
   }
   const text = toJson(data, warnings);
   const points = operation === 0 && bound.extractPoints !== undefined && text !== undefined
     ? pointsText(data, { time: at, thing }, warnings) : '';
-  return 'D' + (text === undefined ? '' : text) + '\n' + points + '\n' + listText(warnings) + '\n' + listText(log.lines);
+  const left = contextLeft(before);
+  return 'D' + (text === undefined ? '' : text) + '\n' + points + '\n' + listText(warnings) + '\n' + listText(log.lines) + '\n' + left;
+}
+
+// extractPoints by itself, for a decoded message that is given.
+function extract(time, data, rest) {
+  const input = rest === undefined ? {} : parseJson(rest), warnings = [];
+  const points = pointsOf(parseJson(data), { time: new Dat(time === undefined ? now() : time),
+    thing: input.thing === undefined ? { tags: [], setup: {} } : input.thing }, warnings);
+  return 'D\n' + points + '\n' + listText(warnings) + '\n' + listText(log.lines) + '\n';
 }
 
 const digits = '0123456789abcdef';
@@ -307,8 +411,9 @@ function hexOf(bytes) {
   return out;
 }
 
-function encode(fPort, data, rest) {
+function encode(fPort, data, rest, context) {
   const it = bound.encodeDownlink, object = parseJson(data), warnings = [];
+  const before = openContext(context);
   const further = rest === undefined ? {} : parseJson(rest);
   const setup = isObject(further.thing) && isObject(further.thing.setup) ? further.thing.setup : {};
   let returned;
@@ -329,25 +434,27 @@ function encode(fPort, data, rest) {
   if (!bare) {
     const given = texts(returned.warnings), errors = texts(returned.errors);
     for (let i = 0; i < given.length; i++) warnings[i] = given[i];
-    if (errors.length > 0) return refused(errors, warnings);
+    if (errors.length > 0) return refused(errors, warnings, before);
   }
   const hex = hexOf(bare ? returned : returned.bytes);
   if (port === undefined || port === null) port = fPort !== undefined ? fPort : foreign ? 1 : undefined;
   if (port === undefined) throw new Err('Neither the driver nor the request names an fPort.');
   if (!isInteger(port) || port < 1 || port > 224) throw new Err('The fPort ' + textOf(port) + ' is not from 1 to 224.');
-  return 'E' + hex + '\n' + port + '\n' + listText(warnings) + '\n' + listText(log.lines);
+  const left = contextLeft(before);
+  return 'E' + hex + '\n' + port + '\n' + listText(warnings) + '\n' + listText(log.lines) + '\n' + left;
 }
 
 // One call. Text out, fields separated by line feeds (a control character never stands bare in JSON):
-//   D data | points | warnings | log         E hex | port | warnings | log
-//   F code | message | errors | warnings | log     S the same after a stack overflow
-function call(operation, bytes, fPort, time, data, rest) {
+//   D data | points | warnings | log | context         E hex | port | warnings | log | context
+//   F code | message | errors | warnings | log | where | context     S the same after a stack overflow
+function call(operation, bytes, fPort, time, data, rest, context) {
   if (log.size !== 0) { log.lines = []; log.size = 0; }
   try {
     if (bound[operationNames[operation]] === undefined) {
-      return failure('com-4000', 'unsupported operation ' + operationNames[operation] + ' on ' + signatureNames[bound.signature] + ' driver', [], []);
+      return failure('com-4000', 'unsupported operation ' + operationNames[operation] + ' on ' + signatureNames[bound.signature] + ' driver', [], [], '', '');
     }
-    return operation === 2 ? encode(fPort, data, rest) : decode(operation, bytes, fPort, time, rest);
+    return operation === 2 ? encode(fPort, data, rest, context)
+      : operation === 3 ? extract(time, data, rest) : decode(operation, bytes, fPort, time, rest, context);
   } catch (thrown) {
     noteWhere(thrown);
     return thrownFailure(thrown, []);

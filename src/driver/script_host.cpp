@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/script_host.h"
 
+#include <algorithm>
 #include <array>
 #include <thread>
 #include <utility>
@@ -20,6 +21,7 @@ namespace {
 
 constexpr std::size_t kMaxContexts = 128;
 constexpr auto kIdle = std::chrono::minutes(5);
+constexpr std::uint32_t kSettleLimitMs = 5;
 constexpr std::string_view kNoSignature =
     "Fcom-4000\n\"unable to wrap driver, driver code must have one type of signatures (tpx, ttn, chirpstack)\"\n\n\n";
 
@@ -87,6 +89,27 @@ class Text {
  private:
   JSStringRef string_;
 };
+
+// Of a failure's text (prelude.js, `call`): the code and the message; the place is the sixth field.
+std::string_view failure_head(std::string_view text) {
+  const auto code = text.find('\n');
+  const auto message = code == std::string_view::npos ? code : text.find('\n', code + 1);
+  return text.substr(0, message);
+}
+
+bool knows_no_place(std::string_view text) {
+  if (!text.starts_with("Fcom-5002")) return false;
+  for (int field = 0; field < 5; ++field) {
+    const auto end = text.find('\n');
+    if (end == std::string_view::npos) return true;
+    text.remove_prefix(end + 1);
+  }
+  return text.starts_with('\n');
+}
+
+bool same_failure(std::string_view a, std::string_view b) {
+  return failure_head(a) == failure_head(b);
+}
 
 JSObjectRef object_at(JSContextRef context, JSObjectRef list, unsigned index) {
   JSValueRef exception = nullptr;
@@ -157,6 +180,9 @@ void ScriptHost::load(const wire::Load& frame) {
   drop(script);
   script.signature = frame.signature;
   script.evaluation_limit_ms = frame.evaluation_limit_ms;
+  script.call_limit_ms = frame.call_limit_ms;
+  script.result_limit = frame.result_limit;
+  script.flags = frame.flags;
   script.id = frame.id;
   script.source = frame.source;
   if (script.source.starts_with("\xef\xbb\xbf")) script.source.erase(0, 3);
@@ -198,12 +224,13 @@ JSValueRef ScriptHost::evaluate_text(Context& context, std::string_view source, 
   return JSEvaluateScript(context.global, text.get(), nullptr, url.get(), 1, exception);
 }
 
-ScriptResult ScriptHost::text_result(JSContextRef context, JSValueRef value) {
+ScriptResult ScriptHost::text_result(JSContextRef context, JSValueRef value, std::uint64_t limit) {
   JSValueRef exception = nullptr;
   const Text text(JSValueToStringCopy(context, value, &exception));
   if (exception != nullptr || text.get() == nullptr) return {wire::Status::too_large, {}};
-  // A character is at least one byte, so this refuses nothing that is within the limit and bounds the copy.
-  if (JSStringGetLength(text.get()) > result_limit_ + (64u << 10)) return {wire::Status::too_large, {}};
+  // A character is at least one byte, so this refuses nothing that is within the limit and bounds the copy. Beside the
+  // result there is room for the console's lines and a context.
+  if (JSStringGetLength(text.get()) > limit + (256u << 10)) return {wire::Status::too_large, {}};
   const std::size_t most = JSStringGetMaximumUTF8CStringSize(text.get());
   if (scratch_.size() < most) scratch_.resize(most);
   const std::size_t size = JSStringGetUTF8CString(text.get(), scratch_.data(), most);
@@ -216,12 +243,13 @@ ScriptResult ScriptHost::explain(Context& context, JSValueRef exception) {
   if (second != nullptr || text == nullptr) {
     return {wire::Status::done, "Fcom-5002\n\"driver internal error: Error: the exception has no text\"\n\n\n"};
   }
-  return text_result(context.global, text);
+  return text_result(context.global, text, result_limit_);
 }
 
-ScriptResult ScriptHost::evaluate_in(Script& script, Context& context) {
+ScriptResult ScriptHost::evaluate_in(Script& script, Context& context, bool wrapped) {
   context.global = JSGlobalContextCreateInGroup(group_, nullptr);
-  std::array<JSValueRef, 2> makers{};
+  std::array<JSValueRef, 3> makers{};
+  makers[2] = JSValueMakeBoolean(context.global, (script.flags & wire::kUsesContext) != 0);
   JSValueRef exception = nullptr;
   makers[0] = evaluate_text(context, kPreludeBuffer, "prelude", &exception);
   if (exception == nullptr) makers[1] = evaluate_text(context, kPreludeEnvironment, "prelude", &exception);
@@ -241,7 +269,11 @@ ScriptResult ScriptHost::evaluate_in(Script& script, Context& context) {
     JSValueProtect(context.global, *kept);
   }
 
-  evaluate_text(context, script.source, "driver.js", &exception);
+  if (wrapped) {
+    evaluate_text(context, "(function(){" + script.source + "\n})()", "driver.js", &exception);
+  } else {
+    evaluate_text(context, script.source, "driver.js", &exception);
+  }
   if (exception != nullptr) return explain(context, exception);
   const JSValueRef found = evaluate_text(context, kLookUp, "prelude", &exception);
   JSValueRef points = JSValueMakeUndefined(context.global);
@@ -263,10 +295,23 @@ ScriptResult ScriptHost::evaluate_in(Script& script, Context& context) {
   const JSValueRef offers =
       JSObjectCallAsFunction(context.global, context.bind, nullptr, arguments.size(), arguments.data(), &exception);
   if (exception != nullptr) return explain(context, exception);
-  auto result = text_result(context.global, offers);
+  auto result = text_result(context.global, offers, result_limit_);
   if (result.text.empty()) return {wire::Status::done, std::string(kNoSignature)};
   context.offers = result.text;
   return {wire::Status::done, {}};
+}
+
+// A stop that hit promises which the call had left behind stays pending: the next to enter the machine, whoever that is,
+// would be stopped in its place. It is taken out here, with what of those promises is left.
+void ScriptHost::settle(Context& context) {
+  set_time_limit(kSettleLimitMs);
+  for (int round = 0; round < 8; ++round) {
+    timed_out_ = false;
+    JSValueRef exception = nullptr;
+    evaluate_text(context, "0", "prelude", &exception);
+    if (exception == nullptr && !timed_out_) return;
+  }
+  usable_ = false;
 }
 
 // Makes script.context. Its failure, if any, is kept there, so that code that cannot work is not evaluated again for
@@ -276,21 +321,33 @@ ScriptResult ScriptHost::evaluate(Script& script) {
   set_time_limit(script.evaluation_limit_ms);
   timed_out_ = false;
   auto context = std::make_unique<Context>();
-  auto result = evaluate_in(script, *context);
+  auto result = evaluate_in(script, *context, false);
+  if (knows_no_place(result.text) && !timed_out_) {
+    // A variable missing at top level is found out before the script has a frame, and so a place; in a function it has
+    // one.
+    Context again;
+    const auto second = evaluate_in(script, again, true);
+    if (same_failure(second.text, result.text)) result = second;
+    timed_out_ = false;  // the first one was in time
+  }
   page_.phase.store(wire::Page::calling, std::memory_order_release);
-  if (timed_out_) return {wire::Status::evaluation_timed_out, {}};
+  if (timed_out_) {
+    settle(*context);
+    return {wire::Status::evaluation_timed_out, {}};
+  }
   context->failure = result.text;
   context->used = std::chrono::steady_clock::now();
   script.context = std::move(context);
   return {wire::Status::done, {}};
 }
 
-ScriptResult ScriptHost::invoke(Context& context, const wire::Call& frame) {
+ScriptResult ScriptHost::invoke(const Script& script, const wire::Call& frame) {
+  Context& context = *script.context;
   const JSGlobalContextRef js = context.global;
   const JSValueRef undefined = JSValueMakeUndefined(js);
-  std::array<JSValueRef, 6> arguments = {
-      JSValueMakeNumber(js, frame.operation), undefined, undefined, undefined, undefined, undefined};
-  if (frame.operation != 2) {
+  std::array<JSValueRef, 7> arguments = {
+      JSValueMakeNumber(js, frame.operation), undefined, undefined, undefined, undefined, undefined, undefined};
+  if (frame.operation < 2) {
     std::vector<JSValueRef> bytes(frame.bytes.size());
     for (std::size_t i = 0; i < bytes.size(); ++i) {
       bytes[i] = JSValueMakeNumber(js, static_cast<unsigned char>(frame.bytes[i]));
@@ -299,7 +356,7 @@ ScriptResult ScriptHost::invoke(Context& context, const wire::Call& frame) {
   }
   if (frame.fport >= 0) arguments[2] = JSValueMakeNumber(js, frame.fport);
   if (frame.time) arguments[3] = JSValueMakeNumber(js, static_cast<double>(*frame.time));
-  if (frame.operation == 2) {
+  if (frame.operation >= 2) {
     const Text data(frame.data);
     arguments[4] = JSValueMakeString(js, data.get());
   }
@@ -307,14 +364,22 @@ ScriptResult ScriptHost::invoke(Context& context, const wire::Call& frame) {
     const Text rest(frame.rest);
     arguments[5] = JSValueMakeString(js, rest.get());
   }
-  set_time_limit(call_limit_ms_);
+  if (!frame.context.empty()) {
+    const Text own(frame.context);
+    arguments[6] = JSValueMakeString(js, own.get());
+  }
+  set_time_limit(script.call_limit_ms == 0 ? call_limit_ms_ : std::min(script.call_limit_ms, call_limit_ms_));
   timed_out_ = false;
   JSValueRef exception = nullptr;
   const JSValueRef value =
       JSObjectCallAsFunction(js, context.call, nullptr, arguments.size(), arguments.data(), &exception);
-  if (timed_out_) return {wire::Status::timed_out, {}};
+  if (timed_out_) {
+    settle(context);
+    return {wire::Status::timed_out, {}};
+  }
   if (exception != nullptr) return explain(context, exception);
-  return text_result(js, value);
+  return text_result(js, value,
+                     script.result_limit == 0 ? result_limit_ : std::min(script.result_limit, result_limit_));
 }
 
 ScriptResult ScriptHost::call(const wire::Call& frame) {
@@ -331,7 +396,7 @@ ScriptResult ScriptHost::call(const wire::Call& frame) {
     recent_.splice(recent_.begin(), recent_, script.recent);
   }
   if (!script.context->failure.empty()) return {wire::Status::done, script.context->failure};
-  auto result = invoke(*script.context, frame);
+  auto result = invoke(script, frame);
   script.context->used = std::chrono::steady_clock::now();
   // After a call that ran out of time or stack its global object may be half changed (spec drivers.md 9.4).
   if (result.status == wire::Status::timed_out ||

@@ -41,6 +41,8 @@ class ScriptHost {
   [[nodiscard]] bool is_warm(std::uint32_t number) const;
   ScriptResult call(const wire::Call& frame);
   ScriptResult inspect(const wire::Inspect& frame);
+  // False once a driver has left the machine so that nobody else can run in it: the process is to be ended.
+  [[nodiscard]] bool usable() const { return usable_; }
   // Drops global objects unused for five minutes. Cheap; to be called now and then.
   void tidy();
 
@@ -65,6 +67,9 @@ class ScriptHost {
   struct Script {
     std::uint8_t signature = 0;
     std::uint32_t evaluation_limit_ms = 1000;
+    std::uint32_t call_limit_ms = 0;  // 0: none of its own
+    std::uint64_t result_limit = 0;
+    std::uint8_t flags = 0;
     std::string id, source, points_source, points_schema;
     std::unique_ptr<Context> context;
     std::list<std::uint32_t>::iterator recent;  // valid while there is a context
@@ -72,12 +77,14 @@ class ScriptHost {
 
   void set_time_limit(std::uint32_t milliseconds);
   ScriptResult evaluate(Script& script);
-  ScriptResult evaluate_in(Script& script, Context& context);
+  // `wrapped`: in a function's scope.
+  ScriptResult evaluate_in(Script& script, Context& context, bool wrapped);
   JSValueRef evaluate_text(Context& context, std::string_view source, const char* name, JSValueRef* exception);
   ScriptResult explain(Context& context, JSValueRef exception);
-  ScriptResult invoke(Context& context, const wire::Call& frame);
-  ScriptResult text_result(JSContextRef context, JSValueRef value);
+  ScriptResult invoke(const Script& script, const wire::Call& frame);
+  ScriptResult text_result(JSContextRef context, JSValueRef value, std::uint64_t limit);
   Context* make_context();
+  void settle(Context& context);
   void drop(Script& script);
   static bool stop_requested(JSContextRef context, void* self);
 
@@ -87,7 +94,7 @@ class ScriptHost {
   std::list<std::uint32_t> recent_;  // numbers of the drivers with a context, latest first
   std::uint64_t result_limit_ = 1u << 20;
   std::uint32_t call_limit_ms_ = 1000, set_limit_ms_ = 0;
-  bool timed_out_ = false;
+  bool timed_out_ = false, usable_ = true;
   std::string scratch_;
 };
 

@@ -135,9 +135,10 @@ void Engine::Impl::sample_host(HostProcess& host, Steady::time_point now) {
   }
   std::uint64_t job = host.page().job.load(std::memory_order_acquire);
   const std::uint32_t phase = host.page().phase.load(std::memory_order_acquire);
-  const bool known =
-      std::any_of(host.in_flight.begin(), host.in_flight.end(), [&](const auto& task) { return task->id == job; });
-  if (!known) job = 0;
+  const auto running =
+      std::find_if(host.in_flight.begin(), host.in_flight.end(), [&](const auto& task) { return task->id == job; });
+  if (running == host.in_flight.end()) job = 0;
+  const Limits own = job == 0 ? Limits{} : (*running)->driver->code->limits;
   const std::size_t resident = host.resident();
   if (job != host.sample.job || phase != host.sample.phase || host.sample.since == Steady::time_point{}) {
     host.sample = {job, phase, host.cpu_time(), now, resident};
@@ -146,9 +147,11 @@ void Engine::Impl::sample_host(HostProcess& host, Steady::time_point now) {
   const bool slow = host.lane == Lane::slow, evaluating = phase == wire::Page::evaluating;
   // The host stops a call at its limit by itself; this is for what it cannot stop.
   milliseconds limit = slow ? options.call_limit + options.call_limit / 4 : options.stall * 2;
+  if (own.call.count() > 0) limit = std::min(limit, std::max(own.call * 2, milliseconds(20)));
   if (evaluating) limit = milliseconds(kEvaluationLimitMs) * 5 / 4;
   const milliseconds wall = (evaluating ? milliseconds(kEvaluationLimitMs) : options.call_limit) * 10;
-  const bool heavy = resident > host.baseline + options.memory_limit;
+  const bool heavy = resident > host.baseline + options.memory_limit ||
+                     (own.memory > 0 && resident > host.sample.resident + own.memory);
   if (heavy) {
     host.blamed_job = job;
     host.resident_at_kill = resident;
@@ -169,10 +172,13 @@ void Engine::Impl::settle_running(HostProcess& host, Kill why, TaskPtr task) {
   DriverState& driver = *task->driver;
   const bool slow = host.lane == Lane::slow;
   const auto now = Steady::now();
-  const bool own_memory = why == Kill::memory && host.resident_growth >= options.memory_limit / 2;
+  const std::size_t limit = driver.code->limits.memory;
+  const bool own_memory = why == Kill::memory && (host.resident_growth >= options.memory_limit / 2 ||
+                                                  (limit > 0 && host.resident_growth >= limit));
   if (why == Kill::memory && (own_memory || slow)) return finish(std::move(task), out_of_memory());
   if (why == Kill::stall || why == Kill::wall) {
-    if (slow) return finish(std::move(task), timed_out());
+    const auto own = driver.code->limits.call;
+    if (slow || (own.count() > 0 && own <= options.stall)) return finish(std::move(task), timed_out());
     stalls->add();
     if (host.sample.phase == wire::Page::evaluating) {
       driver.evaluation_stalled = true;

@@ -94,6 +94,9 @@ void append(std::string& out, const Load& frame) {
       .number(frame.number)
       .number(frame.signature)
       .number(frame.evaluation_limit_ms)
+      .number(frame.call_limit_ms)
+      .number(frame.result_limit)
+      .number(frame.flags)
       .text(frame.id)
       .text(frame.source)
       .text(frame.points_source)
@@ -114,7 +117,8 @@ void append(std::string& out, const Call& frame) {
       .number(frame.time.value_or(0))
       .text(frame.bytes)
       .text(frame.data)
-      .text(frame.rest);
+      .text(frame.rest)
+      .text(frame.context);
 }
 
 void append(std::string& out, const Inspect& frame) {
@@ -130,6 +134,7 @@ void append(std::string& out, const Answer& frame) {
       .number(frame.job)
       .number(static_cast<std::uint8_t>(frame.status))
       .number(frame.cpu_us)
+      .number(frame.time_us)
       .text(frame.text);
 }
 
@@ -158,11 +163,17 @@ std::optional<Load> read_load(std::string_view body) {
   frame.number = in.number<std::uint32_t>();
   frame.signature = in.number<std::uint8_t>();
   frame.evaluation_limit_ms = in.number<std::uint32_t>();
+  frame.call_limit_ms = in.number<std::uint32_t>();
+  frame.result_limit = in.number<std::uint32_t>();
+  frame.flags = in.number<std::uint8_t>();
   frame.id = in.text();
   frame.source = in.text();
   frame.points_source = in.text();
   frame.points_schema = in.text();
-  if (!in.complete() || (frame.signature > 3 && frame.signature != kAnySignature)) return {};
+  if (!in.complete() || (frame.signature > 3 && frame.signature != kAnySignature) ||
+      frame.flags > (kUsesContext | kTrusted)) {
+    return {};
+  }
   return frame;
 }
 
@@ -187,7 +198,8 @@ std::optional<Call> read_call(std::string_view body) {
   frame.bytes = in.text();
   frame.data = in.text();
   frame.rest = in.text();
-  if (!in.complete() || frame.operation > 2 || (!has_time && time != 0)) return {};
+  frame.context = in.text();
+  if (!in.complete() || frame.operation > 3 || (!has_time && time != 0)) return {};
   return frame;
 }
 
@@ -214,6 +226,7 @@ std::optional<Answer> read_answer(std::string_view body) {
   frame.job = in.number<std::uint64_t>();
   const auto status = in.number<std::uint8_t>();
   frame.cpu_us = in.number<std::uint32_t>();
+  frame.time_us = in.number<std::uint32_t>();
   frame.text = in.text();
   if (!in.complete() || status > static_cast<std::uint8_t>(Status::unknown_driver)) return {};
   frame.status = static_cast<Status>(status);

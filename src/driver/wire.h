@@ -20,7 +20,7 @@ namespace sluice::driver::wire {
 //
 //   engine -> host: configure (first, once), role (whenever it changes), load, unload, call, inspect
 //   host -> engine: ready (once, after the sandbox is closed), result
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 inline constexpr std::size_t kMaxFrame = 8u << 20;
 
 enum class Type : std::uint8_t {
@@ -50,9 +50,13 @@ struct Load {
   std::uint32_t number = 0;
   std::uint8_t signature = 0;  // as driver::Signature; kAnySignature: found by looking
   std::uint32_t evaluation_limit_ms = 0;
+  std::uint32_t call_limit_ms = 0;  // CPU time of a call where that is less than the role's; 0: as the role's
+  std::uint32_t result_limit = 0;   // bytes where that is less than the configured; 0: as that
+  std::uint8_t flags = 0;           // kUsesContext, kTrusted
   std::string_view id, source, points_source, points_schema;
 };
 inline constexpr std::uint8_t kAnySignature = 255;
+inline constexpr std::uint8_t kUsesContext = 1, kTrusted = 2;  // spec drivers.md 10, 16.5
 
 struct Unload {
   std::uint32_t number = 0;
@@ -67,6 +71,7 @@ struct Call {
   std::string_view bytes;            // decoding: raw
   std::string_view data;             // encoding: JSON text
   std::string_view rest;             // JSON object text with the input's further members; may be empty
+  std::string_view context;          // JSON array text; empty: []
 };
 
 // Evaluates a loaded driver afresh and says what it offers.
@@ -90,7 +95,8 @@ enum class Status : std::uint8_t {
 struct Answer {
   std::uint64_t job = 0;
   Status status = Status::done;
-  std::uint32_t cpu_us = 0;
+  std::uint32_t cpu_us = 0;   // CPU time, where the role asks for it
+  std::uint32_t time_us = 0;  // wall-clock time
   std::string_view text;
 };
 

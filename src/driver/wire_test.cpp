@@ -22,6 +22,7 @@ TEST(Wire, CallsGoThroughWholeWhateverThePieces) {
   call.bytes = std::string_view("\0\xff", 2);
   call.data = "{}";
   call.rest = "{\"a\":1}";
+  call.context = "[1]";
   std::string stream;
   append(stream, call);
   append(stream, Unload{3});
@@ -43,6 +44,7 @@ TEST(Wire, CallsGoThroughWholeWhateverThePieces) {
         EXPECT_EQ(read->time, -5);
         EXPECT_EQ(read->bytes, call.bytes);
         EXPECT_EQ(read->rest, call.rest);
+        EXPECT_EQ(read->context, call.context);
       }
     }
     EXPECT_EQ(frames, 2) << piece;
