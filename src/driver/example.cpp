@@ -252,7 +252,8 @@ Result<Example> flat_encode(const object& flat) {
     else
       example.input.stable_erase("fPort");
   }
-  if (const auto* answer = member(flat, "answerFPort"); answer != nullptr && answer->is_null()) output.stable_erase("fPort");
+  if (const auto* answer = member(flat, "answerFPort"); answer != nullptr && answer->is_null())
+    output.stable_erase("fPort");
   // Of an entry that stands for both ways the time belongs to decoding (spec drivers.md 12.2).
   if (json::find(flat, "operation") != nullptr) {
     for (const char* key : {"time", "thing"}) {
@@ -390,6 +391,7 @@ void read_current(Sink& sink, const object& entry, std::optional<Signature> sign
   auto example = nested(input->get_object(), json::find(entry, "output"), *kind, enveloped);
   if (!example) return sink.refuse(example.error().text);
   example->use_context = json::bool_or(entry, "useContext", false);
+  example->for_tests = samples;
   if (*kind == Example::Kind::uplink) {
     const auto* points = member(entry, "points");
     const bool unknown = samples && points != nullptr && points->is_null();
@@ -419,6 +421,7 @@ void read_error(Sink& sink, const object& flat) {
     example->output.reset();
     example->points.reset();
     example->error = error;
+    example->for_tests = true;
   }
   sink.add(std::move(example));
 }

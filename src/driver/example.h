@@ -32,6 +32,8 @@ struct Example {
   // The flat form's downlinks stand for decoding and encoding, each where the driver has it (12.2): not run, and no
   // failure, where the driver lacks the operation.
   bool if_offered = false;
+  // Errors and samples from production: for tests, not kept with an installed driver (2.1).
+  bool for_tests = false;
 
   friend bool operator==(const Example&, const Example&) = default;
 };

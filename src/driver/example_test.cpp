@@ -243,6 +243,7 @@ TEST(ExampleApi, LosesNothing) {
     EXPECT_THAT(read.faults, IsEmpty());
     for (auto& example : read.examples) {
       example.file.clear();
+      example.for_tests = false;
       all.push_back(std::move(example));
     }
   };
