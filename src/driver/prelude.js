@@ -398,10 +398,15 @@ const digits = '0123456789abcdef';
 function hexOf(bytes) {
   let out = '';
   if (typeof bytes === 'string') {
-    if (bytes.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(bytes)) throw new Err('The driver returned bytes that are no hexadecimal text.');
+    let hex = bytes.length % 2 === 0;
+    for (let i = 0; i < bytes.length && hex; i++) {
+      const c = apply(codeAt, bytes, [i]);
+      hex = (c >= 48 && c <= 57) || (c >= 65 && c <= 70) || (c >= 97 && c <= 102);
+    }
+    if (!hex) throw new Err('The driver returned bytes that are no hexadecimal text.');
     return bytes;
   }
-  if (!isArray(bytes) && !isView(bytes)) throw new Err('The driver returned no bytes.');
+  if (!isArray(bytes) && (!isView(bytes) || typeof bytes.length !== 'number')) throw new Err('The driver returned no bytes.');
   if (bytes.length > 65536) throw new Err('The driver returned too many bytes.');
   for (let i = 0; i < bytes.length; i++) {
     const b = bytes[i];
