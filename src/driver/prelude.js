@@ -1,8 +1,8 @@
 R"js(
 // Runs in a fresh global object before a driver: puts the environment of spec drivers.md 9 there and gives back the two
 // functions the host calls: bind, once the driver was evaluated, and call. An expression: a function of the makers of
-// Buffer and of the environment. The driver sees none of its names, and it uses nothing a driver can have changed since.
-(function (makeBuffer, makeEnvironment, usesContext) {
+// Buffer, of the environment and, for a trusted driver, of the module crypto. The driver sees none of its names, and it uses nothing a driver can have changed since.
+(function (makeBuffer, makeEnvironment, usesContext, makeCrypto) {
 'use strict';
 const Err = Error, TE = TypeError, RE = RangeError, Str = String, Num = Number, Dat = Date, Prom = Promise, Obj = Object;
 const apply = Reflect.apply, ownKeys = Obj.keys, isArray = Array.isArray, isView = ArrayBuffer.isView;
@@ -28,7 +28,7 @@ function note(line) {
   log.lines[log.lines.length] = line;
 }
 const bufferKit = makeBuffer();
-const originalExports = makeEnvironment(bufferKit, note);
+const originalExports = makeEnvironment(bufferKit, note, makeCrypto === undefined ? undefined : makeCrypto(bufferKit));
 
 // ---- Finding the functions (spec 4.2, 4.3)
 
