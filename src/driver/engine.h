@@ -53,6 +53,7 @@ struct DriverCode {
   bool use_context = false;   // spec 10
   bool trusted = false;       // may require("crypto") (spec 16.5)
   Limits limits;
+  std::string version = {};  // SemVer, for the log; may be empty
 };
 using DriverCodePtr = std::shared_ptr<const DriverCode>;
 
