@@ -64,7 +64,8 @@ std::vector<driver::Outcome> run_calls(const Context& context, std::vector<Drive
                       std::lock_guard lock(waiting->mutex);
                       waiting->outcomes[i] = std::move(outcome);
                       if (--waiting->left == 0) waiting->done.notify_all();
-                    }});
+                    },
+                    .by_hand = true});
   }
   context.run_drivers(std::move(jobs));
   std::unique_lock lock(waiting->mutex);

@@ -1,103 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names of points and the units they may have (spec drivers.md 19; the units follow oBIX).
-#include <algorithm>
-#include <array>
+// The ontology of points (spec api.md 10): the same for everybody, so no token is asked for.
+#include "driver/ontology.h"
 
 #include "api/driver_calls.h"
+#include "api/router.h"
 
 namespace sluice::api {
 namespace {
 
-struct Row {
-  std::string_view names, units;  // separated by blanks
-};
+using boost::json::array;
+using boost::json::object;
 
-constexpr Row kOntology[] = {
-    {"acceleration vibration", "gravity m/s2 mgravity ugravity"},
-    {"accuracy altitude distance height range", "cm km m mm um"},
-    {"acidity", "pH"},
-    {"activePower power", "GW kW MW W"},
-    {"age duration interval period time", "day h minute month ms s year"},
-    {"amount quantity", "count mol ppb ppm"},
-    {"angle", "deg rad"},
-    {"angularVelocity", "dps rpm"},
-    {"apparentEnergy", "VAh"},
-    {"apparentPower", "VA"},
-    {"area", "m2"},
-    {"batteryLevel currentUnbalance fillLevel leakLevel luminosityLevel occupancyLevel per percentage pressureLevel",
-     "%"},
-    {"batteryVoltage rmsVoltage voltage", "mV uV V"},
-    {"benzene c2h4 ch2o ch4 co concentration h2s nh3 no2 o3 tvoc", "ppb ppm ug/m3"},
-    {"brightness", "cd/m2"},
-    {"capacitance", "F"},
-    {"capacity", "l ml"},
-    {"catalyticActivity", "kat"},
-    {"charge", "Ah mAh"},
-    {"cloudCover cover", "okta"},
-    {"co2Level", "ppb ppm"},
-    {"conductance", "S"},
-    {"conductivity", "mS/cm S/m uS/cm"},
-    {"count eventRate", "count/min count/s"},
-    {"counter", "count"},
-    {"current", "A mA"},
-    {"data storage", "bit"},
-    {"dataSpeed", "bit/s"},
-    {"density", "#/cm3"},
-    {"electricCharge", "C"},
-    {"energy", "J kWh MWh Wh"},
-    {"energyPrice", "euro/Wh"},
-    {"flowRate", "l/s m3/h m3/s"},
-    {"flux light", "lm lx"},
-    {"fluxDensity", "umol/m2.s"},
-    {"force", "N"},
-    {"frequency", "hertz pulse/h"},
-    {"humidity", "%RH"},
-    {"illuminance", "lx"},
-    {"inductance", "H"},
-    {"intensity", "Bspl cd dB umol/m2.s"},
-    {"irradiance solarRadiation", "W/m2"},
-    {"leak presence status", "state"},
-    {"location", "GPS"},
-    {"mac", "IEEE-802"},
-    {"magneticDensity", "T"},
-    {"magneticFlux", "Wb"},
-    {"mass weight", "g kg ug"},
-    {"navigation", "dop"},
-    {"nephelometricTurbidity turbidity", "ntu"},
-    {"pm1 pm10 pm2_5 pm4", "ug/m3"},
-    {"powerFactor rate", "/"},
-    {"powerLevel", "dBW"},
-    {"powerRate", "MW/m W/h W/s"},
-    {"pressure", "bar hPa kPa mbar Pa"},
-    {"price", "euro"},
-    {"radiation", "Gy"},
-    {"radiationEffect", "Sv"},
-    {"radioactivity", "Bq"},
-    {"reactiveEnergy", "VArh"},
-    {"reactivePower", "VAr"},
-    {"resistance", "Ohm"},
-    {"rssi", "dBm"},
-    {"snr", "Bspl dB"},
-    {"solidAngle", "sr"},
-    {"sound", "Bspl dB hertz pulse/h"},
-    {"speed velocity", "km/h m/s mm/h mm/s"},
-    {"temperature", "Cel Far K"},
-    {"uv", "index"},
-    {"volume", "l m3 ml"},
-};
-
-// Older units still met in drivers (spec drivers.md 11.3).
-constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kOldUnits = {
-    {{"hour", "h"}, {"var", "VAr"}, {"varh", "VArh"}}};
-constexpr std::array<std::string_view, 5> kTypes = {"string", "int64", "double", "boolean", "object"};
-
-bool has_word(std::string_view words, std::string_view word) {
-  while (!words.empty()) {
-    auto first = words.substr(0, words.find(' '));
-    if (first == word) return true;
-    words.remove_prefix(std::min(words.size(), first.size() + 1));
+object resource_of(const driver::Unit& unit) {
+  object resource{
+      {"id", unit.id}, {"name", unit.name}, {"type", unit.type}, {"symbol", unit.symbol}, {"set", "scalar-si"}};
+  if (!unit.parent_id.empty()) resource["parentId"] = unit.parent_id;
+  resource["domains"] = array(unit.domains.begin(), unit.domains.end());
+  object dimensions;
+  const auto& d = unit.dimensions;
+  const std::pair<const char*, int> exponents[] = {{"m", d.m}, {"kg", d.kg},   {"s", d.s},  {"A", d.A},
+                                                   {"K", d.K}, {"mol", d.mol}, {"cd", d.cd}};
+  for (const auto& [name, exponent] : exponents) {
+    if (exponent != 0) dimensions[name] = exponent;
   }
-  return false;
+  resource["dimensions"] = std::move(dimensions);
+  array steps;
+  for (const auto& step : unit.steps)
+    steps.push_back(object{{"name", step.name}, {"value", step.value}});
+  resource["transformations"] = std::move(steps);
+  resource["sensors"] = array(unit.sensors.begin(), unit.sensors.end());
+  return resource;
+}
+
+object resource_of(const driver::Sensor& sensor) {
+  array units;
+  for (const auto* unit : sensor.units)
+    units.push_back(object{{"unitId", unit->id}, {"type", unit->type}});
+  return {{"id", sensor.id}, {"units", std::move(units)}};
+}
+
+template <class Items>
+Response list(Call& call, const Items& items) {
+  array all;
+  for (const auto& item : items)
+    all.push_back(resource_of(item));
+  return answer_list(call, std::move(all), true);
+}
+
+Response list_units(Call& call) {
+  return list(call, driver::units());
+}
+Response list_sensors(Call& call) {
+  return list(call, driver::sensors());
+}
+
+Response get_unit(Call& call) {
+  const auto* unit = driver::find_unit(call.params[0]);
+  return unit != nullptr ? answer(resource_of(*unit)) : fail("com-4004", "there is no unit " + call.params[0]);
+}
+
+Response get_sensor(Call& call) {
+  const auto* sensor = driver::find_sensor(call.params[0]);
+  return sensor != nullptr ? answer(resource_of(*sensor)) : fail("com-4004", "there is no sensor " + call.params[0]);
 }
 
 }  // namespace
@@ -106,19 +70,22 @@ std::string point_fault(std::string_view name, const boost::json::value& declara
   if (!declaration.is_object()) return "must be an object";
   const auto& point = declaration.get_object();
   auto type = json::text_or(point, "type");
-  if (!type.empty() && std::find(kTypes.begin(), kTypes.end(), type) == kTypes.end()) {
-    return "type must be string, int64, double, boolean or object";
-  }
+  if (!type.empty() && !driver::is_point_type(type)) return "type must be string, int64, double, boolean or object";
   auto unit = json::text_or(point, "unitId");
   if (unit.empty() || json::text_or(point, "standardNaming") == "unsupported") return {};
-  for (const auto& [old, now] : kOldUnits) {
-    if (unit == old) unit = now;
-  }
-  for (const auto& row : kOntology) {
-    if (has_word(row.names, name) && has_word(row.units, unit)) return {};
-  }
+  if (driver::is_standard_point(name, unit)) return {};
   return "no point of the ontology has this name and the unit " + unit +
          "; declare \"standardNaming\": \"unsupported\" to keep it";
+}
+
+void add_ontology(std::vector<Route>& routes) {
+  routes.push_back({"GET", "/iot-flow/v1/ontology/units", Access::open, list_units});
+  routes.push_back({"GET", "/iot-flow/v1/ontology/units/{unitId}", Access::open, get_unit});
+  // The deprecated name of sensors goes on.
+  for (std::string_view name : {"/iot-flow/v1/ontology/sensors", "/iot-flow/v1/ontology/fields"})
+    routes.push_back({"GET", name, Access::open, list_sensors});
+  for (std::string_view name : {"/iot-flow/v1/ontology/sensors/{sensorId}", "/iot-flow/v1/ontology/fields/{sensorId}"})
+    routes.push_back({"GET", name, Access::open, get_sensor});
 }
 
 }  // namespace sluice::api

@@ -64,6 +64,7 @@ void add_flows(std::vector<Route>& routes);
 void add_drivers(std::vector<Route>& routes);
 void add_codec(std::vector<Route>& routes);
 void add_processors(std::vector<Route>& routes);
+void add_ontology(std::vector<Route>& routes);
 void add_binders(std::vector<Route>& routes);
 void add_events(std::vector<Route>& routes);
 void add_downlinks(std::vector<Route>& routes);

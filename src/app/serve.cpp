@@ -25,6 +25,7 @@
 #include "connection/runner.h"
 #include "flow/downlinks.h"
 #include "flow/router.h"
+#include "store/device_contexts.h"
 #include "store/events.h"
 
 namespace sluice::app {
@@ -141,7 +142,10 @@ class Sluice {
   Result<void> start_engine() {
     catalogue_ = std::make_unique<driver::Catalogue>(*store_);
     if (auto loaded = catalogue_->reload(); !loaded) return loaded;
-    engine_ = std::make_unique<driver::Engine>(options_.drivers, metrics_);
+    auto contexts = store::open_device_contexts(options_.data);
+    if (!contexts) return contexts.error();
+    contexts_ = std::move(*contexts);
+    engine_ = std::make_unique<driver::Engine>(options_.drivers, metrics_, contexts_.get(), clock_);
     if (auto started = engine_->start(); !started) return started;
     binders_ = std::make_unique<binder::Binders>(*store_);
     if (auto loaded = binders_->reload(); !loaded) return loaded;
@@ -211,6 +215,7 @@ class Sluice {
   std::unique_ptr<store::Events> events_;
   std::unique_ptr<queue::Queue> queue_;
   std::unique_ptr<driver::Catalogue> catalogue_;
+  std::unique_ptr<store::DeviceContexts> contexts_;
   std::unique_ptr<driver::Engine> engine_;
   std::unique_ptr<binder::Binders> binders_;
   std::unique_ptr<binder::DownlinkSender> sender_;

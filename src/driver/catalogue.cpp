@@ -11,6 +11,7 @@
 #include "base/codec.h"
 #include "base/crypto.h"
 #include "base/json.h"
+#include "driver/limits.h"
 
 namespace sluice::driver {
 namespace {
@@ -93,6 +94,18 @@ EntryPtr read_entry(const store::Driver& driver) {
   for (const auto* text : {&code->source, &code->extract_points_source, &code->points_schema}) {
     all += '\0' + std::to_string(text->size()) + '\0' + *text;
   }
+  code->use_context = json::bool_or(driver.resource, "useContext", false);
+  code->trusted = json::bool_or(driver.resource, "trusted", false);
+  code->version = json::text_or(driver.resource, "version");
+  all += std::string(1, '\0') + (code->use_context ? 'c' : '-') + (code->trusted ? 't' : '-');
+  if (const auto* limits = json::find(driver.resource, "limits"); limits != nullptr && limits->is_object()) {
+    // They were checked when they were stored; one that the engine no longer grants falls back to the engine's own.
+    std::vector<LimitFault> faults;
+    code->limits = read_limits(limits->get_object(), {}, faults);
+    const auto& l = code->limits;
+    for (auto number : {static_cast<std::size_t>(l.call.count()), l.memory, l.result, std::size_t{l.depth}})
+      all += '\0' + std::to_string(number);
+  }
   code->revision = to_hex(sha256(all)).substr(0, 32);
   entry->has_code = signature.has_value() && !driver.code.empty();
   entry->code = std::move(code);
@@ -140,11 +153,11 @@ struct Catalogue::Index {
   }
 
   [[nodiscard]] const Entry* best(const std::string& account, const message::ModuleRef& wanted,
-                                  const std::optional<message::ModuleRef>& model) const;
+                                  const std::optional<message::ModuleRef>& model, bool with_code = true) const;
 };
 
 const Entry* Catalogue::Index::best(const std::string& account, const message::ModuleRef& wanted,
-                                    const std::optional<message::ModuleRef>& model) const {
+                                    const std::optional<message::ModuleRef>& model, bool with_code) const {
   const auto found = by_application.find(application_key(wanted.producer, wanted.module, wanted.version));
   if (found == by_application.end()) return nullptr;
   // Own before system, one whose models name this one, the highest version, the smallest id.
@@ -156,7 +169,8 @@ const Entry* Catalogue::Index::best(const std::string& account, const message::M
   const Entry* best = nullptr;
   for (const auto& entry : found->second) {
     const auto& owner = entry->code->account;
-    if ((owner != account && !owner.empty()) || !entry->has_code || !names(entry->application, wanted)) continue;
+    if ((owner != account && !owner.empty()) || entry->has_code != with_code || !names(entry->application, wanted))
+      continue;
     // A system driver that the account has overridden is not there for it.
     if (owner.empty() && !account.empty() && by_id.contains({account, to_lower(entry->code->id)})) continue;
     if (best == nullptr) {
@@ -205,6 +219,23 @@ DriverCodePtr Catalogue::choose(const std::string& account, const std::optional<
   const auto now = index();
   const Entry* const entry = now->best(account, *wanted, model);
   return entry == nullptr ? nullptr : now->code_for(account, *entry);
+}
+
+bool Catalogue::is_without_code(const std::string& account, const std::string& id) const {
+  const auto now = index();
+  const Entry* const entry = now->find(account, to_lower(id));
+  return entry != nullptr && !entry->has_code;
+}
+
+std::string Catalogue::choose_without_code(const std::string& account,
+                                           const std::optional<message::ModuleRef>& application,
+                                           const std::optional<message::ModuleRef>& model) const {
+  const auto& wanted = application ? application : model;
+  if (!wanted) return {};
+  const auto now = index();
+  if (now->best(account, *wanted, model) != nullptr) return {};
+  const Entry* const entry = now->best(account, *wanted, model, false);
+  return entry == nullptr ? std::string() : entry->code->id;
 }
 
 }  // namespace sluice::driver

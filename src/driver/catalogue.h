@@ -25,6 +25,12 @@ class Catalogue {
   // actility:auto:1: by application, else by model (spec processors.md 2); null where none fits.
   [[nodiscard]] DriverCodePtr choose(const std::string& account, const std::optional<message::ModuleRef>& application,
                                      const std::optional<message::ModuleRef>& model) const;
+  // Drivers that are known without their code (private ones of a catalogue, spec drivers.md 16.4): whether that id is
+  // one; the one that would decode, where none with code does, or "".
+  [[nodiscard]] bool is_without_code(const std::string& account, const std::string& id) const;
+  [[nodiscard]] std::string choose_without_code(const std::string& account,
+                                                const std::optional<message::ModuleRef>& application,
+                                                const std::optional<message::ModuleRef>& model) const;
 
   struct Index;
 

@@ -4,6 +4,10 @@
 #include <boost/json/parse.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <set>
+
+#include "base/json.h"
+#include "driver/limits.h"
 
 namespace sluice::driver {
 namespace {
@@ -49,6 +53,10 @@ class FakeStore : public store::Store {
   Result<std::vector<std::int64_t>> put_events(const std::vector<store::Event>&) override { return none(); }
   Result<std::vector<store::Event>> events(const store::EventQuery&) override { return none(); }
   Result<std::size_t> count_events(const store::EventQuery&) override { return none(); }
+  Result<void> put_driver_log(const std::vector<store::DriverLogEntry>&) override { return none(); }
+  Result<std::vector<store::DriverLogEntry>> driver_log(const store::DriverLogQuery&) override { return none(); }
+  Result<std::size_t> count_driver_log(const store::DriverLogQuery&) override { return none(); }
+  Result<void> clear_driver_log(const std::string&, const std::string&) override { return none(); }
   Result<std::optional<std::string>> setting(const std::string&) override { return none(); }
   Result<void> put_setting(const std::string&, const std::string&) override { return none(); }
 
@@ -181,6 +189,80 @@ TEST_F(CatalogueTest, DriversWithoutCodeDecodeNothing) {
   EXPECT_EQ(catalogue_.find("a", "acme:thermo:1"), nullptr);
   EXPECT_EQ(catalogue_.find("a", "acme:java:1"), nullptr);
   EXPECT_EQ(catalogue_.choose("a", kApplication, {}), nullptr);
+}
+
+TEST_F(CatalogueTest, ReadsContextTrustAndLimits) {
+  auto resource = json::parse(kThermo)->as_object();
+  store_.rows = {row("1", "acme:thermo:1", kThermo)};
+  ASSERT_TRUE(catalogue_.reload());
+  auto plain = catalogue_.find("1", "acme:thermo:1");
+  EXPECT_FALSE(plain->use_context || plain->trusted);
+  EXPECT_EQ(plain->limits, Limits{});
+  EXPECT_EQ(plain->version, "1.2.0");
+  std::set<std::string> revisions{plain->revision};
+  const char* changes[] = {R"({"useContext":true})",
+                           R"({"trusted":true})",
+                           R"({"limits":{"callTime":"500ms"}})",
+                           R"({"limits":{"memory":"64MiB"}})",
+                           R"({"limits":{"result":"256KiB"}})",
+                           R"({"limits":{"depth":50}})"};
+  for (const char* change : changes) {
+    auto changed = resource;
+    const auto parsed = *json::parse(change);
+    for (const auto& member : parsed.as_object())
+      changed[member.key()] = member.value();
+    store_.rows = {row("1", "acme:thermo:1", json::write(changed))};
+    ASSERT_TRUE(catalogue_.reload());
+    revisions.insert(catalogue_.find("1", "acme:thermo:1")->revision);
+  }
+  EXPECT_EQ(revisions.size(), 7u) << "whatever changes behaviour is another revision";
+  resource["useContext"] = resource["trusted"] = true;
+  resource["limits"] = json::parse(R"({"callTime":"2s","memory":"64MiB","result":"256KiB","depth":50})").value();
+  store_.rows = {row("1", "acme:thermo:1", json::write(resource))};
+  ASSERT_TRUE(catalogue_.reload());
+  auto code = catalogue_.find("1", "acme:thermo:1");
+  EXPECT_TRUE(code->use_context && code->trusted);
+  EXPECT_EQ(code->limits, (Limits{std::chrono::milliseconds(2000), 64u << 20, 256u << 10, 50}));
+}
+
+TEST_F(CatalogueTest, ADriverWithoutCodeIsKnown) {
+  store_.rows = {row("", "acme:thermo:1", kThermo, "")};
+  ASSERT_TRUE(catalogue_.reload());
+  EXPECT_EQ(catalogue_.find("1", "acme:thermo:1"), nullptr);
+  EXPECT_TRUE(catalogue_.is_without_code("1", "acme:thermo:1"));
+  EXPECT_FALSE(catalogue_.is_without_code("1", "acme:other:1"));
+  EXPECT_EQ(catalogue_.choose_without_code("1", kApplication, {}), "acme:thermo:1");
+  EXPECT_EQ(catalogue_.choose_without_code("1", ModuleRef{"acme", "other", "1"}, {}), "");
+  // An own one with code stands in for it.
+  store_.rows.push_back(row("1", "acme:thermo:1", kThermo));
+  ASSERT_TRUE(catalogue_.reload());
+  EXPECT_FALSE(catalogue_.is_without_code("1", "acme:thermo:1"));
+  EXPECT_EQ(catalogue_.choose_without_code("1", kApplication, {}), "");
+}
+
+TEST(LimitsTest, AreReadWithTheirUnits) {
+  const Limits most{std::chrono::milliseconds(1000), 128u << 20, 1u << 20, kMaxDepth};
+  auto read = [&](const char* text) {
+    std::vector<LimitFault> faults;
+    auto limits = read_limits(json::parse(text)->as_object(), most, faults);
+    std::string all;
+    for (const auto& fault : faults)
+      all += fault.name + ": " + fault.text + "\n";
+    return std::pair(limits, all);
+  };
+  EXPECT_EQ(read("{}").second, "");
+  auto [limits, faults] = read(R"({"callTime":"500ms","memory":"65536KiB","result":"4096","depth":7})");
+  EXPECT_EQ(faults, "");
+  EXPECT_EQ(limits, (Limits{std::chrono::milliseconds(500), 64u << 20, 4096, 7}));
+  EXPECT_EQ(read(R"({"callTime":"2s"})").second, "callTime: may be at most 1000ms, the engine's own limit\n");
+  EXPECT_EQ(read(R"({"callTime":"0ms"})").second, "callTime: must be a time as \"500ms\" or \"1s\", at least 1ms\n");
+  EXPECT_EQ(read(R"({"callTime":500})").second, "callTime: must be a time as \"500ms\" or \"1s\", at least 1ms\n");
+  EXPECT_EQ(read(R"({"memory":"1GiB"})").second, "memory: may be at most 128MiB, the engine's own limit\n");
+  EXPECT_EQ(read(R"({"memory":"64MB"})").second, "memory: must be a size as \"64MiB\" or \"256KiB\", at least 1MiB\n");
+  EXPECT_EQ(read(R"({"result":"10"})").second, "result: must be a size as \"64MiB\" or \"256KiB\", at least 1KiB\n");
+  EXPECT_EQ(read(R"({"depth":1000})").second, "depth: must be a whole number from 1 to 100\n");
+  EXPECT_EQ(read(R"({"memory":"99999999999999999999KiB"})").second,
+            "memory: must be a size as \"64MiB\" or \"256KiB\", at least 1MiB\n");
 }
 
 }  // namespace

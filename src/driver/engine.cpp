@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "driver/contexts.h"
 #include "driver/engine_impl.h"
 
 namespace sluice::driver {
@@ -19,6 +20,16 @@ constexpr std::array<const char*, 4> kTypes = {"lora-alliance", "thingpark-x-js"
 
 Outcome stopping_outcome() {
   return failed("com-5004", "driver internal error: Error: The driver engine is not running.");
+}
+
+std::vector<TaskPtr> tasks_of(std::vector<Job> jobs) {
+  std::vector<TaskPtr> tasks;
+  tasks.reserve(jobs.size());
+  for (auto& job : jobs) {
+    tasks.push_back(std::make_unique<Task>());
+    tasks.back()->job = std::move(job);
+  }
+  return tasks;
 }
 
 // For a caller that waits for one task.
@@ -52,10 +63,18 @@ const char* type_of_signature(Signature signature) {
   return kTypes[static_cast<std::size_t>(signature)];
 }
 
-Engine::Engine(EngineOptions options, Metrics& metrics) : impl_(std::make_unique<Impl>(std::move(options), metrics)) {}
+Engine::Engine(EngineOptions options, Metrics& metrics, store::DeviceContexts* contexts, Clock& clock)
+    : impl_(std::make_unique<Impl>(std::move(options), metrics)) {
+  if (contexts == nullptr) return;
+  contexts_ = std::make_unique<Contexts>(
+      *contexts, clock, metrics, impl_->options.queue_limit,
+      [impl = impl_.get()](std::vector<Job> jobs) { impl->submit(tasks_of(std::move(jobs))); });
+}
 
 Engine::~Engine() {
+  if (contexts_) contexts_->stop(false);
   impl_->stop();
+  contexts_.reset();  // writes what the last calls left
 }
 
 Result<void> Engine::start() {
@@ -63,13 +82,16 @@ Result<void> Engine::start() {
 }
 
 void Engine::submit(std::vector<Job> jobs) {
-  std::vector<TaskPtr> tasks;
-  tasks.reserve(jobs.size());
-  for (auto& job : jobs) {
-    tasks.push_back(std::make_unique<Task>());
-    tasks.back()->job = std::move(job);
+  if (contexts_) {
+    const auto first =
+        std::stable_partition(jobs.begin(), jobs.end(), [](const Job& job) { return !Contexts::concerns(job); });
+    if (first != jobs.end()) {
+      contexts_->submit({std::make_move_iterator(first), std::make_move_iterator(jobs.end())});
+      jobs.erase(first, jobs.end());
+      if (jobs.empty()) return;
+    }
   }
-  impl_->submit(std::move(tasks));
+  impl_->submit(tasks_of(std::move(jobs)));
 }
 
 Outcome Engine::run(DriverCodePtr code, Operation operation, Input input) {

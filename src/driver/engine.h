@@ -14,7 +14,13 @@
 #include "base/result.h"
 #include "message/message.h"
 
+namespace sluice::store {
+class DeviceContexts;
+}
+
 namespace sluice::driver {
+
+class Contexts;
 
 // spec drivers.md 4.1
 enum class Signature : std::uint8_t { lora_alliance, actility, ttn, chirpstack };
@@ -47,6 +53,7 @@ struct DriverCode {
   bool use_context = false;   // spec 10
   bool trusted = false;       // may require("crypto") (spec 16.5)
   Limits limits;
+  std::string version = {};  // SemVer, for the log; may be empty
 };
 using DriverCodePtr = std::shared_ptr<const DriverCode>;
 
@@ -115,14 +122,18 @@ struct EngineOptions {
 // calls that stall are moved to slow hosts so that no other device waits for them. Thread-safe.
 class Engine {
  public:
-  Engine(EngineOptions options, Metrics& metrics);
+  // `contexts`: where drivers with use_context keep what they know of a device; it outlives the engine. Null: such a
+  // call gets Input::context alone, and Outcome::context is all that becomes of it.
+  Engine(EngineOptions options, Metrics& metrics, store::DeviceContexts* contexts = nullptr,
+         Clock& clock = system_clock());
   ~Engine();  // ends all hosts; jobs not done are answered com-5004
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   // Starts the hosts. Errors: bad_config where no host can be started (with the reason).
   Result<void> start();
-  // Queues the jobs. Never blocks. Jobs of one device come back in no promised order: the caller keeps it.
+  // Queues the jobs. Never blocks. Jobs of one device come back in no promised order: the caller keeps it. Those of a
+  // driver with use_context that name a device (and bring no context of their own) run one after the other for it.
   void submit(std::vector<Job> jobs);
   // The same for one job, waiting for it; for the API. At most 10 x call_limit plus a second.
   Outcome run(DriverCodePtr code, Operation operation, Input input);
@@ -148,6 +159,7 @@ class Engine {
 
  private:
   std::unique_ptr<Impl> impl_;
+  std::unique_ptr<Contexts> contexts_;
 };
 
 // The host process: never returns to the caller's life but gives the exit code. Reads jobs from file descriptor 3.

@@ -150,6 +150,56 @@ TEST(Isolation, ManyStallsFillOnlyTheirOwnLine) {
   EXPECT_EQ(loops.ok(), 0);
 }
 
+// Attacks of every kind at once, each from devices of its own, while another account's device is served.
+TEST(Isolation, NoMixOfAttacksDelaysAnotherDeviceByMoreThanTheLimit) {
+  const auto limit = std::chrono::milliseconds(1000);
+  const auto before = children().size();
+  {
+    Metrics metrics;
+    EngineOptions options;
+    options.fast_hosts = 1;
+    options.call_limit = limit;
+    Engine engine(options, metrics);
+    ASSERT_TRUE(engine.start());
+    Collected attacks;
+    std::vector<Job> jobs;
+    int device = 10;
+    for (const auto* body : {
+             "for (;;) {}",
+             "/^(a+)+$/.test('a'.repeat(40) + 'b');",
+             "const all = []; for (;;) all.push(new Array(100000).fill(1.5));",
+             "(function f() { f(); })();",
+             "for (let i = 0; i < 9; i++) Promise.resolve().then(() => { for (;;) {} });",
+             "return { data: 'x'.repeat(5e6) };",
+             "throw 'x'.repeat(1e6);",
+             "let n = 3n; for (;;) n *= n;",
+         }) {
+      const auto code = driver_of(std::string("function decodeUplink() { ") + body + " }");
+      for (int i = 0; i < 2; ++i)
+        jobs.push_back(job(code, "00000000000030" + std::to_string(device++), attacks.done()));
+    }
+    engine.submit(std::move(jobs));
+    const auto good = std::make_shared<DriverCode>(*driver_of(kGood));
+    good->account = "others";
+    std::chrono::steady_clock::duration longest{};
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(3);
+    for (int i = 0; std::chrono::steady_clock::now() < end; ++i) {
+      Input input = uplink("07", 1);
+      input.dev_eui = "0100000000000000";
+      const auto begun = std::chrono::steady_clock::now();
+      const auto outcome = engine.run(good, Operation::decode_uplink, std::move(input));
+      longest = std::max(longest, std::chrono::steady_clock::now() - begun);
+      ASSERT_TRUE(outcome.ok) << outcome.message << " at " << i;
+    }
+    RecordProperty("longest_ms",
+                   static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(longest).count()));
+    EXPECT_LT(longest, limit);
+    ASSERT_TRUE(attacks.wait(std::chrono::seconds(60)));
+    EXPECT_EQ(attacks.ok(), 0);
+  }
+  EXPECT_EQ(children().size(), before);  // zombies would count
+}
+
 TEST(Hosts, KilledFromOutsideLoseNoJob) {
   Metrics metrics;
   EngineOptions options;

@@ -244,7 +244,7 @@ Result<Package> read_catalogue(const Files& files, const std::string& path) {
   if (!parsed) return fault("driver.yaml: " + parsed.error().text);
   if (!parsed->is_object()) return fault("driver.yaml: no keys");
   const auto& keys = parsed->get_object();
-  Package package{.path = path};
+  Package package{.path = path, .by_protocol = true};
   const auto signature = json::text_or(keys, "signature");
   package.signature = signature.empty()         ? Signature::lora_alliance
                       : signature == "actility" ? Signature::actility
@@ -386,6 +386,38 @@ std::optional<std::string> plain_version(std::string_view text) {
   if (!release.empty() || rest.size() > 40) return {};
   if (!std::all_of(rest.begin(), rest.end(), [](char c) { return is_id_character(c) || c == '+'; })) return {};
   return plain + std::string(rest);
+}
+
+bool older_than(std::string_view a, std::string_view b) {
+  // What stands before the point, and what comes behind it; numbers are below words.
+  const auto next = [](std::string_view& text) {
+    const auto part = text.substr(0, text.find('.'));
+    text.remove_prefix(std::min(text.size(), part.size() + 1));
+    return part;
+  };
+  const auto compare = [](std::string_view x, std::string_view y) {
+    const auto number = [](std::string_view t) {
+      return !t.empty() && t.find_first_not_of("0123456789") == std::string_view::npos;
+    };
+    if (number(x) != number(y)) return number(x) ? -1 : 1;
+    if (number(x) && x.size() != y.size()) return x.size() < y.size() ? -1 : 1;
+    return x.compare(y) < 0 ? -1 : x == y ? 0 : 1;
+  };
+  const auto split = [](std::string_view text) {
+    text = text.substr(0, text.find('+'));
+    const auto dash = std::min(text.find('-'), text.size());
+    return std::pair(text.substr(0, dash), text.substr(std::min(text.size(), dash + 1)));
+  };
+  auto [a_release, a_more] = split(a);
+  auto [b_release, b_more] = split(b);
+  for (int i = 0; i < 3; ++i) {
+    if (const int order = compare(next(a_release), next(b_release)); order != 0) return order < 0;
+  }
+  if (a_more.empty() || b_more.empty()) return !a_more.empty() && b_more.empty();
+  while (!a_more.empty() && !b_more.empty()) {
+    if (const int order = compare(next(a_more), next(b_more)); order != 0) return order < 0;
+  }
+  return a_more.empty() && !b_more.empty();
 }
 
 bool is_ttn_codec(const json::value& yaml) {

@@ -38,6 +38,7 @@ struct Package {
   bool use_context = false, is_private = false;
   bool trusted_crc_matches = false;  // `trusted_crc` is the CRC-32 of the entry file's bytes (spec drivers.md 16.5)
   std::string trusted_crc;
+  bool by_protocol = false;  // of a catalogue, where the protocolId is what a driver is found again by (section 1)
   std::string entry;           // the file that `code` came from; of a bundle (bundle.h) its first part
   std::string code;            // "" for a private driver without code
   std::string extract_points;  // of extractPoints.js
@@ -82,6 +83,9 @@ std::optional<ModuleName> parse_module(std::string_view text);
 
 // major.minor.patch with what may follow; shorter ones are filled up ("2" is "2.0.0"). Nothing where it is no version.
 std::optional<std::string> plain_version(std::string_view text);
+
+// Whether the first version comes before the second, as SemVer orders them.
+bool older_than(std::string_view a, std::string_view b);
 
 // A package as JSON and back, for the API: `code` and `extractPoints` in base64, examples in the API's form, those for
 // tests left out. Errors: permanent, naming the member.

@@ -12,6 +12,10 @@ inline constexpr std::string_view kPreludeBuffer =
 inline constexpr std::string_view kPreludeEnvironment =
 #include "driver/prelude_environment.js"
     ;
+// For trusted drivers only.
+inline constexpr std::string_view kPreludeCrypto =
+#include "driver/prelude_crypto.js"
+    ;
 inline constexpr std::string_view kPrelude =
 #include "driver/prelude.js"
     ;

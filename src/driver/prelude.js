@@ -1,8 +1,8 @@
 R"js(
 // Runs in a fresh global object before a driver: puts the environment of spec drivers.md 9 there and gives back the two
 // functions the host calls: bind, once the driver was evaluated, and call. An expression: a function of the makers of
-// Buffer and of the environment. The driver sees none of its names, and it uses nothing a driver can have changed since.
-(function (makeBuffer, makeEnvironment, usesContext) {
+// Buffer, of the environment and, for a trusted driver, of the module crypto. The driver sees none of its names, and it uses nothing a driver can have changed since.
+(function (makeBuffer, makeEnvironment, usesContext, makeCrypto) {
 'use strict';
 const Err = Error, TE = TypeError, RE = RangeError, Str = String, Num = Number, Dat = Date, Prom = Promise, Obj = Object;
 const apply = Reflect.apply, ownKeys = Obj.keys, isArray = Array.isArray, isView = ArrayBuffer.isView;
@@ -28,7 +28,7 @@ function note(line) {
   log.lines[log.lines.length] = line;
 }
 const bufferKit = makeBuffer();
-const originalExports = makeEnvironment(bufferKit, note);
+const originalExports = makeEnvironment(bufferKit, note, makeCrypto === undefined ? undefined : makeCrypto(bufferKit));
 
 // ---- Finding the functions (spec 4.2, 4.3)
 
@@ -398,10 +398,15 @@ const digits = '0123456789abcdef';
 function hexOf(bytes) {
   let out = '';
   if (typeof bytes === 'string') {
-    if (bytes.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(bytes)) throw new Err('The driver returned bytes that are no hexadecimal text.');
+    let hex = bytes.length % 2 === 0;
+    for (let i = 0; i < bytes.length && hex; i++) {
+      const c = apply(codeAt, bytes, [i]);
+      hex = (c >= 48 && c <= 57) || (c >= 65 && c <= 70) || (c >= 97 && c <= 102);
+    }
+    if (!hex) throw new Err('The driver returned bytes that are no hexadecimal text.');
     return bytes;
   }
-  if (!isArray(bytes) && !isView(bytes)) throw new Err('The driver returned no bytes.');
+  if (!isArray(bytes) && (!isView(bytes) || typeof bytes.length !== 'number')) throw new Err('The driver returned no bytes.');
   if (bytes.length > 65536) throw new Err('The driver returned too many bytes.');
   for (let i = 0; i < bytes.length; i++) {
     const b = bytes[i];

@@ -1,7 +1,8 @@
 R"js(
 // What a driver finds beside the language (spec drivers.md 9.1), and what is taken away from it (9.2). An expression: a
-// function that sets up the global object and gives back the first `exports`.
-(function (kit, note) {
+// function that sets up the global object and gives back the first `exports`. `crypto`: the module of that name, for a
+// trusted driver (16.5).
+(function (kit, note, crypto) {
 'use strict';
 const global = globalThis;
 const Str = String, TE = TypeError, Err = Error, U8 = Uint8Array, AB = ArrayBuffer, M = Map, S = Set, Dat = Date, RX = RegExp;
@@ -53,6 +54,7 @@ const bufferModule = { Buffer: kit.Buffer, kMaxLength: kit.kMax, INSPECT_MAX_BYT
   SlowBuffer: function SlowBuffer(length) { return kit.Buffer.alloc(+length !== length ? 0 : +length); } };
 put('require', function require(name) {
   if (name === 'buffer' || name === 'buffer/' || name === 'node:buffer') return bufferModule;
+  if (crypto !== undefined && (name === 'crypto' || name === 'node:crypto')) return crypto;
   throw new Err("Cannot find module '" + Str(name) + "'");
 });
 put('Buffer', kit.Buffer);

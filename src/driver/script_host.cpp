@@ -248,11 +248,15 @@ ScriptResult ScriptHost::explain(Context& context, JSValueRef exception) {
 
 ScriptResult ScriptHost::evaluate_in(Script& script, Context& context, bool wrapped) {
   context.global = JSGlobalContextCreateInGroup(group_, nullptr);
-  std::array<JSValueRef, 3> makers{};
+  std::array<JSValueRef, 4> makers{};
   makers[2] = JSValueMakeBoolean(context.global, (script.flags & wire::kUsesContext) != 0);
   JSValueRef exception = nullptr;
   makers[0] = evaluate_text(context, kPreludeBuffer, "prelude", &exception);
   if (exception == nullptr) makers[1] = evaluate_text(context, kPreludeEnvironment, "prelude", &exception);
+  makers[3] = JSValueMakeUndefined(context.global);
+  if (exception == nullptr && (script.flags & wire::kTrusted) != 0) {
+    makers[3] = evaluate_text(context, kPreludeCrypto, "prelude", &exception);
+  }
   JSValueRef prelude = nullptr;
   if (exception == nullptr) prelude = evaluate_text(context, kPrelude, "prelude", &exception);
   JSObjectRef made = nullptr;
@@ -328,6 +332,7 @@ ScriptResult ScriptHost::evaluate(Script& script) {
     Context again;
     const auto second = evaluate_in(script, again, true);
     if (same_failure(second.text, result.text)) result = second;
+    if (timed_out_) settle(again);
     timed_out_ = false;  // the first one was in time
   }
   page_.phase.store(wire::Page::calling, std::memory_order_release);

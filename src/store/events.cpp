@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/events.h"
 
+#include <algorithm>
 #include <chrono>
 #include <unordered_map>
 
@@ -14,6 +15,7 @@ constexpr std::size_t kMaxWaiting = 10'000;
 // Kinds of events folded at a time; over it they are written one by one.
 constexpr std::size_t kMaxFolds = 10'000;
 constexpr UnixMillis kFoldFor = 60'000;
+constexpr UnixMillis kUpdateFor = 24LL * 3600 * 1000;
 constexpr auto kFlushLimit = std::chrono::seconds(5);
 constexpr auto kRetryAfter = std::chrono::seconds(1);
 
@@ -32,13 +34,19 @@ std::string fold_key(const Event& event) {
 
 }  // namespace
 
-// Invariant: the writer's thread alone touches `folds`; everything else below is guarded by `mutex`. No lock is held
-// while the store writes.
+// Invariant: the writer's thread alone touches `folds` and `updates`; everything else below is guarded by `mutex`. No
+// lock is held while the store writes.
 struct Events::Impl {
   struct Fold {
     Event event;  // with the row's id once it is written
     std::int64_t count = 0;
     bool dirty = false;  // not in the store as it is here
+  };
+  // An event that changes. `at`: when it last did.
+  struct Update {
+    Event event;
+    UnixMillis at = 0;
+    bool dirty = false;
   };
 
   Impl(Store& store, Clock& clock, Metrics& metrics)
@@ -51,15 +59,18 @@ struct Events::Impl {
   void run() {
     for (;;) {
       std::vector<Event> batch;
+      std::unordered_map<std::string, Event> changes;
       std::uint64_t upto = 0;
       {
         std::unique_lock lock(mutex);
-        wake.wait(lock, [&] { return stopping || !waiting.empty(); });
-        if (waiting.empty()) return;
+        wake.wait(lock, [&] { return stopping || !waiting.empty() || !changed.empty(); });
+        if (waiting.empty() && changed.empty()) return;
         batch.swap(waiting);
+        changes.swap(changed);
         upto = added;
       }
       fold(std::move(batch));
+      take(std::move(changes));
       bool stop_after = write();
       {
         std::lock_guard lock(mutex);
@@ -96,21 +107,51 @@ struct Events::Impl {
     }
   }
 
+  void take(std::unordered_map<std::string, Event> changes) {
+    auto now = clock.now();
+    std::erase_if(updates, [&](const auto& entry) {
+      auto age = now - entry.second.at;
+      return !entry.second.dirty && (age >= kUpdateFor || age < 0);
+    });
+    for (auto& [key, event] : changes) {
+      auto found = updates.find(key);
+      if (found == updates.end()) {
+        if (updates.size() >= kMaxFolds) {
+          // Forgetting one costs no more than a further event.
+          auto any = std::find_if(updates.begin(), updates.end(), [](const auto& e) { return !e.second.dirty; });
+          if (any != updates.end()) updates.erase(any);
+        }
+        updates.emplace(key, Update{.event = std::move(event), .at = now, .dirty = true});
+        continue;
+      }
+      auto& kept = found->second;
+      kept.event.level = std::move(event.level);
+      kept.event.message = std::move(event.message);
+      kept.event.data = std::move(event.data);
+      kept.at = now;
+      kept.dirty = true;
+    }
+  }
+
   // Writes what is dirty; repeats while the disk fails. True: given up because of the end.
   bool write() {
     std::vector<Event> events;
-    std::vector<Fold*> sources;
-    for (auto& [key, fold] : folds) {
-      if (!fold.dirty) continue;
-      events.push_back(fold.event);
-      sources.push_back(&fold);
-    }
+    std::vector<std::pair<Event*, bool*>> sources;
+    auto collect = [&](auto& all) {
+      for (auto& [key, item] : all) {
+        if (!item.dirty) continue;
+        events.push_back(item.event);
+        sources.emplace_back(&item.event, &item.dirty);
+      }
+    };
+    collect(folds);
+    collect(updates);
     for (bool told = false;; told = true) {
       auto ids = store.put_events(events);
       if (ids) {
         for (std::size_t i = 0; i < sources.size(); ++i) {
-          sources[i]->event.id = (*ids)[i];
-          sources[i]->dirty = false;
+          sources[i].first->id = (*ids)[i];
+          *sources[i].second = false;
         }
         return false;
       }
@@ -130,10 +171,12 @@ struct Events::Impl {
   std::mutex mutex;
   std::condition_variable wake, idle;
   std::vector<Event> waiting;
+  std::unordered_map<std::string, Event> changed;  // by key: the newest form alone
   std::uint64_t added = 0, written = 0;
   bool stopping = false;
 
   std::unordered_map<std::string, Fold> folds;
+  std::unordered_map<std::string, Update> updates;
   std::uint64_t unfolded = 0;
   std::thread thread;
 };
@@ -166,6 +209,32 @@ void Events::add(std::string account, std::string level, std::string code, std::
     ++impl_->added;
   }
   impl_->wake.notify_one();
+}
+
+void Events::update(std::string key, std::string account, std::string level, std::string code, std::string message,
+                    boost::json::object data) {
+  Event event{.account = std::move(account),
+              .time = impl_->clock.now(),
+              .level = std::move(level),
+              .code = std::move(code),
+              .message = std::move(message),
+              .data = std::move(data)};
+  bool first = false;
+  {
+    std::lock_guard lock(impl_->mutex);
+    if (impl_->stopping || (impl_->changed.size() >= kMaxWaiting && !impl_->changed.contains(key))) {
+      impl_->dropped->add();
+      return;
+    }
+    first = impl_->changed.empty();
+    auto [place, made] = impl_->changed.try_emplace(std::move(key), event);
+    if (!made) {
+      event.time = place->second.time;
+      place->second = std::move(event);
+    }
+    ++impl_->added;
+  }
+  if (first) impl_->wake.notify_one();
 }
 
 void Events::flush() {

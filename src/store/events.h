@@ -23,6 +23,11 @@ class Events {
   ~Events();  // writes what is waiting
 
   void add(std::string account, std::string level, std::string code, std::string message, boost::json::object data);
+  // One event that changes while what it tells goes on: the first with that key is stored, each later one takes the
+  // place of its level, message and data (not of its time). Whoever calls chooses the key, counts, and takes another
+  // key for what shall be another event; a key that has been silent for a day is forgotten.
+  void update(std::string key, std::string account, std::string level, std::string code, std::string message,
+              boost::json::object data);
   // Waits until everything added before is in the store; for the API's reads and for tests. At most 5 s.
   void flush();
 

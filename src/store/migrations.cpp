@@ -40,7 +40,15 @@ CREATE INDEX events_by_connection ON events (account, connection_id, time, id);
 CREATE INDEX events_by_time ON events (time);
 )sql";
 
-constexpr std::array<const char*, 2> kMigrations = {kFirst, kSecond};
+constexpr const char* kThird = R"sql(
+CREATE TABLE driver_log (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, driver_id TEXT NOT NULL, time INTEGER NOT NULL,
+  level TEXT NOT NULL, operation TEXT NOT NULL, dev_eui TEXT NOT NULL, data TEXT NOT NULL) STRICT;
+CREATE INDEX driver_log_by_driver ON driver_log (account, driver_id, time, id);
+CREATE INDEX driver_log_by_time ON driver_log (time);
+)sql";
+
+constexpr std::array<const char*, 3> kMigrations = {kFirst, kSecond, kThird};
 
 Result<int> version(Database& database) {
   auto statement = database.prepare("PRAGMA user_version");

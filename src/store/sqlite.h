@@ -53,6 +53,11 @@ class SqliteStore final : public Store {
   Result<std::vector<Event>> events(const EventQuery& query) override;
   Result<std::size_t> count_events(const EventQuery& query) override;
 
+  Result<void> put_driver_log(const std::vector<DriverLogEntry>& entries) override;
+  Result<std::vector<DriverLogEntry>> driver_log(const DriverLogQuery& query) override;
+  Result<std::size_t> count_driver_log(const DriverLogQuery& query) override;
+  Result<void> clear_driver_log(const std::string& account, const std::string& driver_id) override;
+
   Result<std::optional<std::string>> setting(const std::string& name) override;
   Result<void> put_setting(const std::string& name, const std::string& value) override;
 

@@ -79,6 +79,26 @@ struct EventQuery {
   std::size_t offset = 0, limit = 1000;
 };
 
+// What is worth telling of one call of a driver: what it wrote to its console, its warnings, why it failed.
+struct DriverLogEntry {
+  std::int64_t id = 0;
+  std::string account;  // for whom the driver ran
+  std::string driver_id;
+  UnixMillis time = 0;
+  std::string level;         // log, warn, error
+  std::string operation;     // decodeUplink, decodeDownlink, encodeDownlink
+  std::string dev_eui;       // empty: none
+  boost::json::object data;  // fPort, payload, message, lines, code, line, column, file, stack, warnings, ...
+};
+
+struct DriverLogQuery {
+  std::string account, driver_id;
+  UnixMillis from = 0, to = 0;
+  std::string level;               // this one and what is graver; empty: any
+  std::string operation, dev_eui;  // empty: any
+  std::size_t offset = 0, limit = 1000;
+};
+
 // The configuration of the installation. Embedded: SQLite in WAL mode; another engine implements the same class. Calls
 // block on the disk: never from an I/O thread. Thread-safe. Errors: `permanent` com-4004 for no such row, com-4009 for
 // a double, `transient` com-5003 for a full or failing disk.
@@ -130,6 +150,12 @@ class Store {
   }
   virtual Result<std::vector<Event>> events(const EventQuery& query) = 0;  // newest first
   virtual Result<std::size_t> count_events(const EventQuery& query) = 0;
+
+  // The drivers' logs. put drops what is over the bounds: 7 days, and 1,000 entries an account and driver.
+  virtual Result<void> put_driver_log(const std::vector<DriverLogEntry>& entries) = 0;
+  virtual Result<std::vector<DriverLogEntry>> driver_log(const DriverLogQuery& query) = 0;  // newest first
+  virtual Result<std::size_t> count_driver_log(const DriverLogQuery& query) = 0;
+  virtual Result<void> clear_driver_log(const std::string& account, const std::string& driver_id) = 0;
 
   // Small values of the installation (signing key), all sealed at rest.
   virtual Result<std::optional<std::string>> setting(const std::string& name) = 0;

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "base/json.h"
+#include "store/driver_log.h"
 #include "store/events.h"
 #include "store/migrations.h"
 
@@ -361,6 +362,116 @@ TEST_F(EventsTest, WritesWhatWaitsAtItsEnd) {
       events.add("1", "info", "c", "m" + std::to_string(i), {});
   }
   EXPECT_EQ(stored().size(), 500u);
+}
+
+TEST_F(EventsTest, AnEventThatChangesKeepsItsRow) {
+  Events events(*store_, clock_, metrics_);
+  auto began = clock_.time;
+  for (int i = 1; i <= 10'000; ++i) {
+    events.update("k", "1", "error", "driver-2001", "failed " + std::to_string(i), {{"count", i}});
+    if (i == 5000) {
+      events.flush();
+      clock_.time += 3 * 3600 * 1000;
+    }
+  }
+  events.update("another", "1", "error", "driver-2001", "failed", {{"count", 1}});
+  events.flush();
+  ASSERT_EQ(stored().size(), 2u);
+  EXPECT_EQ(stored()[1].time, began);
+  EXPECT_EQ(stored()[1].data.at("count"), 10'000);
+  EXPECT_EQ(stored()[1].message, "failed 10000");
+  // Silent for a day: another row.
+  clock_.time += 24LL * 3600 * 1000;
+  events.update("k", "1", "error", "driver-2001", "again", {{"count", 1}});
+  events.flush();
+  EXPECT_EQ(stored().size(), 3u);
+}
+
+class DriverLogTest : public StoreTest {
+ protected:
+  static DriverLogEntry entry(const std::string& text, const std::string& level = "log",
+                              const std::string& driver = "acme:a:1", const std::string& account = "1") {
+    return {.account = account,
+            .driver_id = driver,
+            .level = level,
+            .operation = "decodeUplink",
+            .dev_eui = "00000000000000aa",
+            .data = {{"lines", boost::json::array{text}}}};
+  }
+  std::vector<DriverLogEntry> stored(DriverLogQuery query = {}) {
+    query.account = "1";
+    if (query.driver_id.empty()) query.driver_id = "acme:a:1";
+    query.to = clock_.time + 1;
+    auto found = *store_->driver_log(query);
+    EXPECT_EQ(*store_->count_driver_log(query), found.size());
+    return found;
+  }
+  // Puts `count` entries through the gate, as the engine's callers do.
+  static void tell(DriverLog& log, int count, bool by_hand = false) {
+    for (int i = 0; i < count; ++i) {
+      if (log.admit("1", "acme:a:1", by_hand)) log.add(entry(std::to_string(i)), by_hand);
+    }
+  }
+  Metrics metrics_;
+};
+
+TEST_F(DriverLogTest, KeepsEntriesByDriverNewestFirst) {
+  {
+    DriverLog log(*store_, clock_, metrics_);
+    log.add(entry("first"), false);
+    clock_.time += 1000;
+    log.add(entry("second", "error"), false);
+    log.add(entry("other", "log", "acme:b:1"), false);
+    log.add(entry("foreign", "log", "acme:a:1", "2"), false);
+    log.flush();
+    ASSERT_EQ(stored().size(), 2u);
+    EXPECT_EQ(stored()[0].data.at("lines").at(0), "second");
+    EXPECT_EQ(stored()[0].dev_eui, "00000000000000AA");
+    EXPECT_EQ(stored({.level = "warn"}).size(), 1u);
+    EXPECT_EQ(stored({.from = clock_.time}).size(), 1u);
+    EXPECT_EQ(stored({.operation = "encodeDownlink"}).size(), 0u);
+    EXPECT_EQ(stored({.dev_eui = "00000000000000AA"}).size(), 2u);
+    log.add(entry("at the end"), false);
+  }
+  open();
+  EXPECT_EQ(stored().size(), 3u);
+  ASSERT_TRUE(store_->clear_driver_log("1", "acme:a:1"));
+  EXPECT_EQ(stored().size(), 0u);
+  EXPECT_EQ(stored({.driver_id = "acme:b:1"}).size(), 1u);
+}
+
+TEST_F(DriverLogTest, LimitsItsRateAndTellsWhatWasLeftOut) {
+  DriverLog log(*store_, clock_, metrics_);
+  tell(log, 500);
+  tell(log, 5, true);
+  log.flush();
+  EXPECT_EQ(stored().size(), 25u);
+  clock_.time += 1000;
+  tell(log, 1);
+  log.flush();
+  ASSERT_EQ(stored().size(), 26u);
+  EXPECT_EQ(stored()[0].data.at("dropped"), 480);
+  clock_.time += 1000;
+  tell(log, 1);
+  log.flush();
+  EXPECT_FALSE(stored()[0].data.contains("dropped"));
+}
+
+TEST_F(DriverLogTest, IsBoundedByNumberAndAge) {
+  std::vector<DriverLogEntry> entries;
+  for (int i = 0; i < 1500; ++i) {
+    entries.push_back(entry(std::to_string(i)));
+    entries.back().time = clock_.time + i;
+  }
+  ASSERT_TRUE(store_->put_driver_log(entries));
+  clock_.time += 2000;
+  ASSERT_EQ(stored({.limit = 5000}).size(), 1000u);
+  EXPECT_EQ(stored({.limit = 5000}).back().data.at("lines").at(0), "500");
+  clock_.time += 7LL * 24 * 3600 * 1000;
+  auto late = entry("late", "log", "acme:b:1");
+  late.time = clock_.time;
+  ASSERT_TRUE(store_->put_driver_log({late}));
+  EXPECT_EQ(stored().size(), 0u);
 }
 
 }  // namespace
