@@ -13,6 +13,7 @@
 #include "app/local_engine.h"
 #include "app/terminal.h"
 #include "base/json.h"
+#include "driver/collection.h"
 
 namespace sluice::app {
 namespace {
@@ -45,23 +46,23 @@ class Run {
     options_.coverage = !given_.no_coverage;
     options_.limits = server_limits();
     options_.limits.call = std::chrono::milliseconds(given_.limit_ms);
-    for (const auto& path : given_.paths)
-      try_path(path);
+    auto found = driver::scan(given_.paths);
+    const bool one_of_many = found.packages.size() + found.refused.size() > 1;
+    for (auto& package : found.packages)
+      try_package(std::move(package), one_of_many);
+    for (const auto& refusal : found.refused)
+      refuse(refusal.path, refusal.reason);
+    if (given_.verbose) {
+      for (const auto& other : found.passed_over)
+        std::printf("%s\n", terminal_.paint(Ink::dim, printable("- " + other.path + ": " + other.reason)).c_str());
+    }
+    if (found.packages.empty() && found.refused.empty()) std::printf("There is no driver.\n");
     if (!given_.json.empty() && !write_json()) return 1;
     summary();
     return totals_.failed > 0 || totals_.refused > 0 || totals_.passed == 0 ? 1 : 0;
   }
 
  private:
-  void try_path(const std::string& path) {
-    auto package = driver::read_package(path);
-    if (!package) {
-      refuse(path, package.error().text);
-      return;
-    }
-    try_package(std::move(*package), given_.paths.size() > 1);
-  }
-
   void try_package(driver::Package package, bool one_of_many) {
     const auto checked = check(**engine_, std::move(package), options_);
     ++totals_.drivers;
@@ -110,7 +111,7 @@ class Run {
       if (totals_.refused > 0) std::printf(", %zu refused", totals_.refused);
       std::printf("\n");
     }
-    if (totals_.passed + totals_.failed == 0 && totals_.refused == 0) {
+    if (totals_.passed + totals_.failed + totals_.refused == 0 && totals_.drivers > 0) {
       std::printf("%s\n", given_.filter.empty() ? "There are no examples to run."
                                                 : "No example fits the filter: there is nothing to run.");
     }

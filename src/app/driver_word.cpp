@@ -10,6 +10,7 @@ void add_driver(CLI::App& app, std::function<int()>& run) {
   word->require_subcommand(1);
   add_driver_new(*word, run);
   add_driver_test(*word, run);
+  add_driver_bench(*word, run);
 }
 
 }  // namespace sluice::app

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "app/codec_word.h"
 #include "app/driver_word.h"
 #include "app/serve.h"
 #include "app/simulate.h"
@@ -21,6 +22,7 @@ int main(int argc, char** argv) {
   sluice::app::add_serve(app, run);
   sluice::app::add_simulate(app, run);
   sluice::app::add_driver(app, run);
+  sluice::app::add_codec(app, run);
   CLI11_PARSE(app, argc, argv);
   return run ? run() : 0;
 }
