@@ -244,7 +244,7 @@ Result<Package> read_catalogue(const Files& files, const std::string& path) {
   if (!parsed) return fault("driver.yaml: " + parsed.error().text);
   if (!parsed->is_object()) return fault("driver.yaml: no keys");
   const auto& keys = parsed->get_object();
-  Package package{.path = path};
+  Package package{.path = path, .by_protocol = true};
   const auto signature = json::text_or(keys, "signature");
   package.signature = signature.empty()         ? Signature::lora_alliance
                       : signature == "actility" ? Signature::actility

@@ -51,6 +51,7 @@ json::object to_json(const Package& package) {
   o["useContext"] = package.use_context;
   o["private"] = package.is_private;
   o["trustedCRC"] = package.trusted_crc;
+  o["byProtocol"] = package.by_protocol;
   o["entry"] = package.entry;
   o["code"] = to_base64(package.code);
   o["extractPoints"] = to_base64(package.extract_points);
@@ -76,6 +77,7 @@ Result<Package> package_from_json(const json::object& o) {
                   .use_context = json::bool_or(o, "useContext", false),
                   .is_private = json::bool_or(o, "private", false),
                   .trusted_crc = json::text_or(o, "trustedCRC"),
+                  .by_protocol = json::bool_or(o, "byProtocol", false),
                   .entry = json::text_or(o, "entry")};
   if (package.name.empty() || id_part(package.name) != package.name)
     return fault("name must be 1 to 64 of A-Z a-z 0-9 . _ -");
