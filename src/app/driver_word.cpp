@@ -6,9 +6,11 @@
 namespace sluice::app {
 
 void add_driver(CLI::App& app, std::function<int()>& run) {
-  auto* word = app.add_subcommand("driver", "Payload drivers: import, test, measure");
+  auto* word = app.add_subcommand("driver", "Payload drivers: start, test, measure, import");
   word->require_subcommand(1);
-  (void)run;
+  add_driver_new(*word, run);
+  add_driver_test(*word, run);
+  add_driver_bench(*word, run);
 }
 
 }  // namespace sluice::app

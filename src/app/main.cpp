@@ -4,6 +4,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "app/codec_word.h"
+#include "app/driver_word.h"
 #include "app/serve.h"
 #include "app/simulate.h"
 #include "driver/engine.h"
@@ -19,6 +21,8 @@ int main(int argc, char** argv) {
   std::function<int()> run;
   sluice::app::add_serve(app, run);
   sluice::app::add_simulate(app, run);
+  sluice::app::add_driver(app, run);
+  sluice::app::add_codec(app, run);
   CLI11_PARSE(app, argc, argv);
   return run ? run() : 0;
 }
