@@ -426,7 +426,7 @@ ScriptResult ScriptHost::evaluate(Script& script) {
     Context again;
     const auto second = evaluate_in(script, again, true);
     if (same_failure(second.text, result.text)) result = second;
-    if (timed_out_) settle(again);
+    if (timed_out_) settle();
     timed_out_ = false;  // the first one was in time
   }
   page_.phase.store(wire::Page::calling, std::memory_order_release);
