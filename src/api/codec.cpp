@@ -5,7 +5,7 @@
 #include <array>
 
 #include "api/driver_calls.h"
-#include "api/fields.h"
+#include "api/driver_resource.h"
 
 namespace sluice::api {
 namespace {
@@ -22,8 +22,8 @@ struct Job {
   bool encode = false;
 };
 
-Error missing_driver() {
-  return {ErrorKind::permanent, "no driver fits this input", "com-4004"};
+boost::json::array list_of(const std::vector<std::string>& texts) {
+  return boost::json::array(texts.begin(), texts.end());
 }
 
 std::optional<message::ModuleRef> module(const object& thing, const char* name) {
@@ -46,6 +46,22 @@ driver::DriverCodePtr choose(const Call& call, const object& input) {
   if (!id.empty() && id != "actility:auto:1") return call.context.find_driver(account, id);
   auto thing = member(input, "thing");
   return call.context.choose_driver(account, module(thing, "application"), module(thing, "model"));
+}
+
+// A driver that is known without its code is another matter than none at all.
+Error missing_driver(const Call& call, const object& input) {
+  auto id = json::text_or(member(input, "meta"), "driverId");
+  if (id.empty()) id = json::text_or(member(input, "driver"), "id");
+  const auto& account = call.caller.account;
+  if (id.empty() || id == "actility:auto:1") {
+    auto thing = member(input, "thing");
+    id = call.context.choose_without_code(account, module(thing, "application"), module(thing, "model"));
+  } else if (!call.context.is_without_code(account, id)) {
+    id.clear();
+  }
+  return {ErrorKind::permanent,
+          id.empty() ? "no driver fits this input" : "no driver code: " + id + " is known, its code is not here",
+          "com-4004"};
 }
 
 // What a driver sees as input.thing (spec drivers.md 5): "key=value" tags become settings.
@@ -152,7 +168,7 @@ Result<object> finish(Job job, const driver::Outcome& outcome, const std::string
       meta["lorawan"] = std::move(lorawan);
     }
   } else {
-    auto data = json::parse(outcome.data);
+    auto data = json::parse(outcome.data, 2 * driver::kMaxDepth);
     if (!data) return Error{ErrorKind::bug, "the driver's result is not JSON", "com-5002"};
     job.output["message"] = std::move(*data);
     if (auto points = json::parse(outcome.points); !outcome.points.empty() && points && !driver_id.empty()) {
@@ -162,17 +178,46 @@ Result<object> finish(Job job, const driver::Outcome& outcome, const std::string
     }
   }
   job.output["meta"] = std::move(meta);
-  if (!outcome.warnings.empty())
-    job.output["warnings"] = boost::json::array(outcome.warnings.begin(), outcome.warnings.end());
+  if (!outcome.warnings.empty()) job.output["warnings"] = list_of(outcome.warnings);
   return std::move(job.output);
 }
 
-Response refuse(const Error& error, const std::string& driver_id) {
+Response refuse(const Error& error, object data) {
   auto response = fail(error);
   // What a driver says is the input's fault as a rule (spec api.md 8).
   if (error.code.starts_with("com-500") && error.code != "com-5003") response.status = 400;
-  if (!driver_id.empty()) response.problem->data["driverId"] = driver_id;
+  for (auto& member : data)
+    response.problem->data[member.key()] = std::move(member.value());
   return response;
+}
+
+// What a failed call's answer carries: for everybody what the driver says; for who may see its code also the place in
+// it, and what it was called with.
+object fault_data(const Call& call, const driver::DriverCode& code, const Job& job, const driver::Outcome& outcome,
+                  bool loose) {
+  object data;
+  if (!loose) data["driverId"] = code.id;
+  if (!outcome.errors.empty()) data["driverErrors"] = list_of(outcome.errors);
+  if (!outcome.warnings.empty()) data["warnings"] = list_of(outcome.warnings);
+  if (!loose) {
+    auto stored = visible_driver(call, code.id);
+    if (!stored || is_hidden(call, *stored)) return data;
+  }
+  if (outcome.where) {
+    if (outcome.where->line > 0) data["line"] = outcome.where->line;
+    if (outcome.where->column > 0) data["column"] = outcome.where->column;
+    if (!outcome.where->stack.empty()) data["stack"] = outcome.where->stack;
+  }
+  object input;
+  if (job.call.input.fport) input["fPort"] = *job.call.input.fport;
+  if (job.encode) {
+    if (const auto* message = json::find(job.output, "message")) input["data"] = *message;
+  } else {
+    input["bytes"] = job.call.input.payload_hex;
+  }
+  data["input"] = std::move(input);
+  if (loose && !outcome.log.empty()) data["log"] = list_of(outcome.log);
+  return data;
 }
 
 Response run(Call& call, bool encode) {
@@ -181,11 +226,15 @@ Response run(Call& call, bool encode) {
   auto job = read(call, call.body.get_object(), encode, faults);
   if (!faults.empty()) return fail(faults);
   job.call.code = choose(call, call.body.get_object());
-  if (!job.call.code) return fail(missing_driver());
-  auto id = job.call.code->id;
-  auto outcome = run_call(call.context, std::move(job.call));
-  auto body = finish(std::move(job), outcome, id);
-  return body ? answer(*body) : refuse(body.error(), id);
+  if (!job.call.code) return fail(missing_driver(call, call.body.get_object()));
+  auto code = job.call.code;
+  auto outcome = run_call(call.context, job.call);
+  if (!outcome.ok) {
+    auto data = fault_data(call, *code, job, outcome, false);
+    return refuse(finish(std::move(job), outcome, code->id).error(), std::move(data));
+  }
+  auto body = finish(std::move(job), outcome, code->id);
+  return body ? answer(*body) : refuse(body.error(), {{"driverId", code->id}});
 }
 
 Response run_code(Call& call, bool encode) {
@@ -194,25 +243,33 @@ Response run_code(Call& call, bool encode) {
   std::vector<FieldFault> faults;
   auto job = read(call, input, encode, faults);
   auto type = json::text_or(input, "type", "thingpark-x-js");
-  auto signature = driver::signature_of_type(type);
-  if (!signature) faults.push_back({"/type", "must be thingpark-x-js, lora-alliance, ttn or chirpstack"});
+  if (!driver::signature_of_type(type))
+    faults.push_back({"/type", "must be thingpark-x-js, lora-alliance, ttn or chirpstack"});
+  store::Driver driver{.resource = {{"type", type}, {"useContext", json::bool_or(input, "useContext", false)}}};
   if (!faults.empty()) return fail(faults);
   auto code = read_code(input);
   if (!code) return fail({{"/code", code.error().text}});
-  auto inspected = call.context.inspect_driver(*code, type == "thingpark-x-js" ? std::nullopt : signature);
-  if (!inspected) return refuse(inspected.error(), "");
-  job.call.code = loose_driver(call.caller.account, std::move(*code), inspected->signature);
-  auto outcome = run_call(call.context, std::move(job.call));
+  driver.code = std::move(*code);
+  auto inspected = call.context.inspect_driver(inspected_of(driver));
+  if (!inspected) return refuse(inspected.error(), {});
+  job.call.code = loose_driver(call.caller.account, driver, inspected->signature);
+  auto outcome = run_call(call.context, job.call);
+  if (!outcome.ok) {
+    auto data = fault_data(call, *job.call.code, job, outcome, true);
+    return refuse(finish(std::move(job), outcome, "").error(), std::move(data));
+  }
   auto body = finish(std::move(job), outcome, "");
-  if (!body) return refuse(body.error(), "");
+  if (!body) return refuse(body.error(), {});
   body->erase("thing");
   (*body)["type"] = type;
+  // Code that is stored nowhere has no log: its console is told here.
+  if (!outcome.log.empty()) (*body)["log"] = list_of(outcome.log);
   return answer(*body);
 }
 
-object batch_error(const boost::json::value* id, const Error& error, const std::string& driver_id) {
+object batch_error(const boost::json::value* id, const Error& error, object data = {}) {
   object fault{{"code", error.code}, {"message", error.text}};
-  if (!driver_id.empty()) fault["data"] = object{{"driverId", driver_id}};
+  if (!data.empty()) fault["data"] = std::move(data);
   object item;
   if (id != nullptr) item["id"] = *id;
   item["error"] = std::move(fault);
@@ -226,7 +283,6 @@ Response decode_batch(Call& call) {
   boost::json::array results(items.size());
   std::vector<Job> jobs;
   std::vector<std::size_t> places;
-  std::vector<std::string> drivers;
   std::vector<DriverCall> calls;
   auto id_of = [&](std::size_t i) { return items[i].is_object() ? json::find(items[i].get_object(), "id") : nullptr; };
   for (std::size_t i = 0; i < items.size(); ++i) {
@@ -235,25 +291,26 @@ Response decode_batch(Call& call) {
     auto job = read(call, input, false, faults);
     if (!faults.empty()) {
       auto problem = fail(faults).problem;
-      results[i] = batch_error(id_of(i), {ErrorKind::permanent, problem->message, problem->code}, "");
+      results[i] = batch_error(id_of(i), {ErrorKind::permanent, problem->message, problem->code});
       continue;
     }
     job.call.code = choose(call, input);
     if (!job.call.code) {
-      results[i] = batch_error(id_of(i), missing_driver(), "");
+      results[i] = batch_error(id_of(i), missing_driver(call, input));
       continue;
     }
     places.push_back(i);
-    drivers.push_back(job.call.code->id);
-    calls.push_back(std::move(job.call));
+    calls.push_back(job.call);
     jobs.push_back(std::move(job));
   }
   auto outcomes = run_calls(call.context, std::move(calls));
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     auto i = places[n];
-    auto body = finish(std::move(jobs[n]), outcomes[n], drivers[n]);
+    auto code = jobs[n].call.code;
+    auto data = outcomes[n].ok ? object() : fault_data(call, *code, jobs[n], outcomes[n], false);
+    auto body = finish(std::move(jobs[n]), outcomes[n], code->id);
     if (!body) {
-      results[i] = batch_error(id_of(i), body.error(), drivers[n]);
+      results[i] = batch_error(id_of(i), body.error(), std::move(data));
       continue;
     }
     object item;

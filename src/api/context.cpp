@@ -25,10 +25,26 @@ Context make_context(const Parts& parts) {
                                          const std::optional<message::ModuleRef>& model) {
             return catalogue->choose(account, application, model);
           },
-      .inspect_driver = [engine = &parts.engine](
-                            const std::string& source,
-                            std::optional<driver::Signature> declared) { return engine->inspect(source, declared); },
+      .is_without_code = [catalogue = &parts.catalogue](
+                             const std::string& account,
+                             const std::string& id) { return catalogue->is_without_code(account, id); },
+      .choose_without_code =
+          [catalogue = &parts.catalogue](const std::string& account,
+                                         const std::optional<message::ModuleRef>& application,
+                                         const std::optional<message::ModuleRef>& model) {
+            return catalogue->choose_without_code(account, application, model);
+          },
+      .inspect_driver =
+          [engine = &parts.engine](driver::Engine::Inspected what) { return engine->inspect(std::move(what)); },
       .run_drivers = [engine = &parts.engine](std::vector<driver::Job> jobs) { engine->submit(std::move(jobs)); },
+      .journal = parts.journal,
+      .driver_limits = {.call = parts.engine_options.call_limit,
+                        .memory = parts.engine_options.memory_limit,
+                        .result = parts.engine_options.result_limit,
+                        .depth = driver::kMaxDepth},
+      .last_uplinks = [router = &parts.router](
+                          const std::string& account, const std::string& driver_id,
+                          std::size_t last) { return router->last_uplinks(account, driver_id, last); },
       .handle_downlink =
           [downlinks = &parts.downlinks](flow::DownlinkSource source, std::string body,
                                          std::function<void(flow::DownlinkResult)> done) {

@@ -49,6 +49,12 @@ Response answer_result(const flow::DownlinkResult& result) {
     case Status::driver_refused: {
       auto response = fail(result.code.empty() ? "com-5002" : result.code, result.text);
       response.status = 422;
+      auto& data = response.problem->data;
+      if (!result.driver_id.empty()) data["driverId"] = result.driver_id;
+      if (!result.driver_errors.empty())
+        data["driverErrors"] = boost::json::array(result.driver_errors.begin(), result.driver_errors.end());
+      if (!result.warnings.empty())
+        data["warnings"] = boost::json::array(result.warnings.begin(), result.warnings.end());
       return response;
     }
     case Status::network_refused:

@@ -5,6 +5,7 @@
 
 #include "base/codec.h"
 #include "base/crypto.h"
+#include "driver/limits.h"
 
 namespace sluice::api {
 namespace {
@@ -12,6 +13,7 @@ namespace {
 // 10 times the CPU limit of a call is the engine's own hard stop; a batch may queue behind others.
 constexpr std::chrono::seconds kWait{30};
 constexpr std::size_t kMaxCode = 1 << 20;
+constexpr std::string_view kLoose = "code";  // the id of code that is stored nowhere
 
 bool is_utf8(std::string_view text) {
   // The JSON parser checks it, and a quoted text is JSON.
@@ -57,9 +59,10 @@ std::vector<driver::Outcome> run_calls(const Context& context, std::vector<Drive
   waiting->left = calls.size();
   std::vector<driver::Job> jobs;
   for (std::size_t i = 0; i < calls.size(); ++i) {
-    jobs.push_back({.code = std::move(calls[i].code),
+    // The input stays: the log tells what was called.
+    jobs.push_back({.code = calls[i].code,
                     .operation = calls[i].operation,
-                    .input = std::move(calls[i].input),
+                    .input = calls[i].input,
                     .done = [waiting, i](driver::Outcome outcome) {
                       std::lock_guard lock(waiting->mutex);
                       waiting->outcomes[i] = std::move(outcome);
@@ -76,7 +79,19 @@ std::vector<driver::Outcome> run_calls(const Context& context, std::vector<Drive
       outcome =
           driver::Outcome{.code = "com-5004", .message = "driver internal error: Error: Script execution timed out."};
     }
-    outcomes.push_back(*outcome);
+    outcomes.push_back(std::move(*outcome));
+  }
+  lock.unlock();
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const auto& call = calls[i];
+    if (!call.log || call.code->id == kLoose) continue;
+    const auto& input = call.input;
+    context.journal.note_by_hand({.code = *call.code,
+                                  .operation = call.operation,
+                                  .dev_eui = input.dev_eui,
+                                  .fport = input.fport,
+                                  .input = input.payload_hex.empty() ? input.data : input.payload_hex,
+                                  .outcome = outcomes[i]});
   }
   return outcomes;
 }
@@ -87,31 +102,56 @@ driver::Outcome run_call(const Context& context, DriverCall call) {
   return std::move(run_calls(context, std::move(calls)).front());
 }
 
-Result<std::string> read_code(const boost::json::object& body) {
+Result<std::string> read_code(const boost::json::object& body, const char* name, bool required) {
   Error error{ErrorKind::permanent, "is required: the JavaScript text in base64", "com-4000"};
-  const auto* value = json::find(body, "code");
+  const auto* value = json::find(body, name);
+  if (value == nullptr && !required) return std::string();
   if (value == nullptr || !value->is_string()) return error;
   auto code = from_base64(value->get_string());
-  if (!code || code->empty() || !is_utf8(*code)) {
+  if (!code || (required && code->empty()) || !is_utf8(*code)) {
     error.text = "must be base64 of UTF-8 text";
     return error;
   }
   if (code->size() > kMaxCode) {
-    error.text = "may have at most 1 MiB";
+    error.text = "may have at most 1 MiB (1048576 bytes); it has " + std::to_string(code->size()) + " bytes";
     return error;
   }
   return std::move(*code);
 }
 
-driver::DriverCodePtr loose_driver(const std::string& account, std::string source, driver::Signature signature,
-                                   std::string extract_points) {
-  auto revision = to_hex(sha256(source + '\0' + extract_points));
-  return std::make_shared<driver::DriverCode>(driver::DriverCode{.account = account,
-                                                                 .id = "code",
-                                                                 .revision = std::move(revision),
-                                                                 .signature = signature,
-                                                                 .source = std::move(source),
-                                                                 .extract_points_source = std::move(extract_points)});
+driver::Engine::Inspected inspected_of(const store::Driver& driver) {
+  auto type = json::text_or(driver.resource, "type");
+  return {.source = driver.code,
+          .declared = type == "thingpark-x-js" ? std::nullopt : driver::signature_of_type(type),
+          .extract_points_source = driver.extract_points,
+          .use_context = json::bool_or(driver.resource, "useContext", false),
+          .trusted = json::bool_or(driver.resource, "trusted", false)};
+}
+
+driver::DriverCodePtr loose_driver(const std::string& account, const store::Driver& driver,
+                                   driver::Signature signature) {
+  auto code = std::make_shared<driver::DriverCode>();
+  code->account = account;
+  code->id = kLoose;
+  code->signature = signature;
+  code->source = driver.code;
+  code->extract_points_source = driver.extract_points;
+  code->use_context = json::bool_or(driver.resource, "useContext", false);
+  code->trusted = json::bool_or(driver.resource, "trusted", false);
+  if (const auto* schema = json::find(driver.resource, "pointsSchema")) code->points_schema = json::write(*schema);
+  std::string limits;
+  if (const auto* found = json::find(driver.resource, "limits"); found != nullptr && found->is_object()) {
+    std::vector<driver::LimitFault> faults;
+    code->limits = driver::read_limits(found->get_object(), {}, faults);
+    limits = json::write(*found);
+  }
+  std::string all(driver::type_of_signature(signature));
+  all += code->use_context ? 'c' : '-';
+  all += code->trusted ? 't' : '-';
+  for (const auto* text : {&code->source, &code->extract_points_source, &code->points_schema, &limits})
+    all += '\0' + std::to_string(text->size()) + '\0' + *text;
+  code->revision = to_hex(sha256(all));
+  return code;
 }
 
 bool same_json(const boost::json::value& a, const boost::json::value& b) {

@@ -2,11 +2,10 @@
 // Drivers (spec api.md 7, drivers.md 16).
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <set>
 
 #include "api/driver_calls.h"
-#include "api/fields.h"
+#include "api/driver_resource.h"
 #include "base/codec.h"
 #include "base/log.h"
 
@@ -35,26 +34,6 @@ object auto_driver() {
           {"private", true}};
 }
 
-bool is_id_part(std::string_view text) {
-  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
-  });
-}
-
-// major, minor, patch; nothing where the text is no SemVer. What follows '-' or '+' does not count here.
-std::optional<std::array<int, 3>> semver(std::string_view text) {
-  text = text.substr(0, text.find_first_of("-+"));
-  std::array<int, 3> parts{};
-  for (std::size_t i = 0; i < 3; ++i) {
-    auto part = text.substr(0, text.find('.'));
-    auto end = std::from_chars(part.data(), part.data() + part.size(), parts[i]);
-    if (part.empty() || end.ec != std::errc() || end.ptr != part.data() + part.size() || parts[i] < 0) return {};
-    if (part.size() == text.size() && i < 2) return {};
-    text.remove_prefix(std::min(text.size(), part.size() + 1));
-  }
-  return text.empty() ? std::optional(parts) : std::nullopt;
-}
-
 object lite(const object& resource) {
   object result;
   for (auto key : kLite) {
@@ -63,22 +42,23 @@ object lite(const object& resource) {
   return result;
 }
 
-// The driver as this account sees it: its own before the system's.
-Result<store::Driver> visible(const Call& call, const std::string& id) {
-  for (const auto& account : {call.caller.account, std::string()}) {
-    auto found = call.context.store.driver(account, id);
-    if (!found) return found.error();
-    if (*found) return std::move(**found);
-  }
-  return Error{ErrorKind::permanent, "there is no driver " + id, "com-4004"};
+// How the driver does for this account: calls in a row without an error, since the program started.
+void add_sequences(const Call& call, const std::string& id, object& resource) {
+  auto sequences = call.context.journal.statistics().sequences(call.caller.account, id);
+  resource["decodedUplinksSequenceWoError"] = sequences[0];
+  resource["decodedDownlinksSequenceWoError"] = sequences[1];
+  resource["encodedDownlinksSequenceWoError"] = sequences[2];
 }
 
 // The code of a private driver is shown to nobody but its owner (spec drivers.md 16.4).
 object full(const Call& call, const store::Driver& driver) {
   auto resource = driver.resource;
   resource.erase("models");
-  bool hidden = json::bool_or(resource, "private", false) && driver.account != call.caller.account;
-  if (!hidden) resource["code"] = to_base64(driver.code);
+  if (!is_hidden(call, driver)) {
+    if (!driver.code.empty()) resource["code"] = to_base64(driver.code);
+    if (!driver.extract_points.empty()) resource["extractPoints"] = to_base64(driver.extract_points);
+  }
+  add_sequences(call, driver.id, resource);
   if (json::text_or(resource, "source") == "imported") {
     auto system = call.context.store.driver("", driver.id);
     if (system && *system) resource["systemVersion"] = json::text_or((*system)->resource, "version");
@@ -104,9 +84,23 @@ struct Filter {
     if (provider && json::text_or(driver, "producerId") != *provider) return false;
     if (manufacturer && producer != *manufacturer) return false;
     if (protocol && !equals_ignoring_case(protocol_id, *protocol)) return false;
-    return !text || contains_text({json::text_or(driver, "name"), json::text_or(driver, "id"),
-                                   json::text_or(driver, "description"), json::text_or(application, "moduleId")},
-                                  *text);
+    return !text ||
+           contains_text({json::text_or(driver, "name"), json::text_or(driver, "id"),
+                          json::text_or(driver, "description"), json::text_or(application, "moduleId"), models(driver)},
+                         *text);
+  }
+
+  // All models as one text, as "producer:module:version" each.
+  static std::string models(const object& driver) {
+    std::string result;
+    const auto* list = json::find(driver, "models");
+    if (list == nullptr || !list->is_array()) return result;
+    for (const auto& model : list->get_array()) {
+      if (!model.is_object()) continue;
+      for (const char* part : {"producerId", "moduleId", "version"})
+        result += json::text_or(model.get_object(), part) + (part[0] == 'v' ? "\n" : ":");
+    }
+    return result;
   }
 
   std::optional<std::string> text, source, provider, manufacturer, protocol;
@@ -132,7 +126,10 @@ Response list(Call& call) {
   boost::json::array all;
   if (filter.fits(auto_driver())) all.push_back(auto_driver());
   for (const auto& driver : *found) {
-    if (filter.fits(driver.resource)) all.push_back(lite(driver.resource));
+    if (!filter.fits(driver.resource)) continue;
+    auto item = lite(driver.resource);
+    add_sequences(call, driver.id, item);
+    all.push_back(std::move(item));
   }
   return answer_list(call, std::move(all), true);
 }
@@ -162,88 +159,14 @@ Response manufacturers(Call& call) {
 
 Response get(Call& call) {
   if (call.params[0] == kAuto) return answer(auto_driver());
-  auto driver = visible(call, call.params[0]);
+  auto driver = visible_driver(call, call.params[0]);
   return driver ? answer_resource(call, full(call, *driver), driver->updated) : fail(driver.error());
 }
 
-void check_application(const object& resource, std::vector<FieldFault>& faults) {
-  const auto* application = json::find(resource, "application");
-  if (application == nullptr) return;
-  for (const char* part : {"producerId", "moduleId", "version"}) {
-    if (!is_id_part(json::text_or(application->get_object(), part))) {
-      faults.push_back({std::string("/application/") + part, "must be 1 to 64 of A-Z a-z 0-9 . _ -"});
-    }
-  }
-}
-
-void check_example(const boost::json::value& value, const std::string& path, std::vector<FieldFault>& faults) {
-  if (!value.is_object()) return faults.push_back({path, "must be an object"});
-  const auto& example = value.get_object();
-  auto type = json::text_or(example, "type");
-  if (type != "uplink" && type != "downlink") faults.push_back({path + "/type", "must be uplink or downlink"});
-  if (json::text_or(example, "description").empty()) faults.push_back({path + "/description", "is required"});
-  const auto* bytes = json::find(example, "bytes");
-  if (bytes == nullptr || !bytes->is_string() || bytes->get_string().size() % 2 != 0 ||
-      (!bytes->get_string().empty() && !is_hex(bytes->get_string()))) {
-    faults.push_back({path + "/bytes", "must be an even number of hex digits"});
-  }
-  const auto* port = json::find(example, "fPort");
-  if (port == nullptr || !port->is_int64()) faults.push_back({path + "/fPort", "must be a whole number"});
-  const auto* data = json::find(example, "data");
-  if (data == nullptr || !data->is_object()) faults.push_back({path + "/data", "must be an object"});
-}
-
-// What a client may say of a driver, checked; all faults at once.
-std::vector<FieldFault> read(const object& body, object& resource) {
-  std::vector<FieldFault> faults;
-  Fields fields(body, resource, faults);
-  fields.text("name", 1, 64, true);
-  fields.text("description", 0, 4096);
-  if (const auto* id = fields.text("moduleId", 1, 64, true); id != nullptr && !is_id_part(id->get_string())) {
-    fields.fault("moduleId", "must be 1 to 64 of A-Z a-z 0-9 . _ -");
-  }
-  if (const auto* version = fields.text("version", 1, 64, true); version != nullptr && !semver(version->get_string())) {
-    fields.fault("version", "must be a semantic version as 1.0.0");
-  }
-  if (const auto* type = fields.text("type", 1, 64, true)) {
-    if (!driver::signature_of_type(std::string_view(type->get_string()))) {
-      fields.fault("type", "must be thingpark-x-js, lora-alliance, ttn or chirpstack");
-    }
-  }
-  fields.object("application", true);
-  check_application(resource, faults);
-  for (const char* uri : {"specification", "deviceImageUrl", "manufacturerLogoUrl", "providerLogoUrl"}) {
-    fields.text(uri, 0, 2000);
-  }
-  for (const char* schema : {"uplinkJsonSchema", "downlinkJsonSchema"})
-    fields.object(schema);
-  // Taken for the choice by model, not shown (spec api.md 7).
-  fields.array("models");
-  fields.flag("stable");
-  fields.flag("private");
-  if (const auto* examples = fields.array("examples")) {
-    const auto& list = examples->get_array();
-    for (std::size_t i = 0; i < list.size() && !enough(faults); ++i)
-      check_example(list[i], "/examples/" + std::to_string(i), faults);
-  }
-  if (const auto* points = fields.object("pointsSchema")) {
-    for (const auto& point : points->get_object()) {
-      if (enough(faults)) break;
-      auto text = point_fault(point.key(), point.value());
-      if (!text.empty()) faults.push_back({"/pointsSchema/" + std::string(point.key()), text});
-    }
-  }
-  if (!resource.contains("private")) resource["private"] = false;
-  return faults;
-}
-
 // The code evaluated: it parses and offers what its type promises.
-std::optional<Response> check_code(const Call& call, const object& resource, const std::string& code,
+std::optional<Response> check_code(const Call& call, const store::Driver& driver,
                                    driver::Engine::Inspection& inspection) {
-  auto type = json::text_or(resource, "type");
-  // Real drivers of type thingpark-x-js have either of two signatures: found by looking.
-  auto declared = type == "thingpark-x-js" ? std::nullopt : driver::signature_of_type(type);
-  auto found = call.context.inspect_driver(code, declared);
+  auto found = call.context.inspect_driver(inspected_of(driver));
   if (!found) {
     auto response = fail(found.error());
     if (found.error().code.starts_with("com-500") && found.error().code != "com-5003") response.status = 400;
@@ -257,11 +180,22 @@ std::optional<Response> check_code(const Call& call, const object& resource, con
   return {};
 }
 
+// Code that is trusted may do more, so only an Owner says so, and only an Owner changes what is trusted.
+std::optional<Response> check_trust(const Call& call, const store::Driver* before, const store::Driver& after) {
+  if (call.caller.role == store::Role::owner) return {};
+  bool was = before != nullptr && json::bool_or(before->resource, "trusted", false);
+  bool is = json::bool_or(after.resource, "trusted", false);
+  if (is && !was) return fail("com-4003", "only an Owner may declare a driver trusted");
+  if (is && (before->code != after.code || before->extract_points != after.extract_points))
+    return fail("com-4003", "only an Owner may change the code of a trusted driver");
+  return {};
+}
+
 std::optional<Response> check_examples(const Call& call, const store::Driver& driver,
                                        const driver::Engine::Inspection& inspection) {
   const auto* examples = json::find(driver.resource, "examples");
   if (!flag(call, "checkExamples") || examples == nullptr) return {};
-  auto code = loose_driver(driver.account, driver.code, inspection.signature, driver.extract_points);
+  auto code = loose_driver(driver.account, driver, inspection.signature);
   std::vector<FieldFault> faults;
   const auto& list = examples->get_array();
   for (std::size_t i = 0; i < list.size(); ++i) {
@@ -274,59 +208,97 @@ std::optional<Response> check_examples(const Call& call, const store::Driver& dr
   return fail(faults);
 }
 
-Response import_system(Call& call, const std::string& id) {
-  auto system = call.context.store.driver("", id);
-  if (!system) return fail(system.error());
-  if (!*system) return fail("com-4004", "there is no system driver " + id);
-  if (json::bool_or((*system)->resource, "private", false)) {
-    return fail("com-4003", "this feature is not available for a private driver");
+// A system driver that may be copied: its code is not hidden.
+Result<store::Driver> to_copy(const Call& call, const std::string& id, const std::string& account) {
+  auto found = call.context.store.driver(account, id);
+  if (!found) return found.error();
+  if (!*found) {
+    return Error{ErrorKind::permanent, (account.empty() ? "there is no system driver " : "there is no driver ") + id,
+                 "com-4004"};
   }
-  auto copy = std::move(**system);
-  copy.account = call.caller.account;
-  copy.resource["source"] = "imported";
+  if (is_hidden(call, **found)) {
+    return Error{ErrorKind::permanent, "this feature is not available for a private driver", "com-4003"};
+  }
+  return std::move(**found);
+}
+
+// Stores a new driver, puts it in force and answers it.
+Response add(Call& call, store::Driver driver, const char* how) {
+  // Trust was given to the code it came with by whoever may give it.
+  if (call.caller.role != store::Role::owner) driver.resource.erase("trusted");
   std::lock_guard lock(call.state.configuration);
-  auto made = call.context.store.insert_driver(std::move(copy));
+  auto made = call.context.store.insert_driver(std::move(driver));
   if (!made) return fail(made.error());
   if (auto reloaded = call.context.reload_drivers(); !reloaded) return fail(reloaded.error());
-  log::info("driver {} imported by {}", id, call.caller.client_id);
-  return answer_resource(call, full(call, *made), made->updated, 201).with("Location", "/drivers/" + url_encode(id));
+  log::info("driver {} {} by {}", made->id, how, call.caller.client_id);
+  return answer_resource(call, full(call, *made), made->updated, 201)
+      .with("Location", "/drivers/" + url_encode(made->id));
+}
+
+// Override (spec drivers.md 16.3): a copy under the same id that stands in for the system driver.
+Response import_system(Call& call, const std::string& id) {
+  auto copy = to_copy(call, id, "");
+  if (!copy) return fail(copy.error());
+  copy->account = call.caller.account;
+  copy->resource["source"] = "imported";
+  return add(call, std::move(*copy), "imported");
+}
+
+void name_custom(store::Driver& driver) {
+  auto version = semver(json::text_or(driver.resource, "version"));
+  driver.id = std::string(kCustom) + ":" + json::text_or(driver.resource, "moduleId") + ":" +
+              std::to_string(version ? (*version)[0] : 0);
+  driver.resource["id"] = driver.id;
+  driver.resource["producerId"] = kCustom;
+  driver.resource["source"] = "custom";
+}
+
+// Duplicate (spec drivers.md 16.3): all that the driver has, as a new custom one with an id of its own.
+Response duplicate(Call& call, const std::string& id) {
+  auto seen = visible_driver(call, id);
+  auto copy = seen ? to_copy(call, seen->id, seen->account) : Result<store::Driver>(seen.error());
+  if (!copy) return fail(copy.error());
+  store::Driver driver{.account = call.caller.account,
+                       .resource = std::move(copy->resource),
+                       .code = std::move(copy->code),
+                       .extract_points = std::move(copy->extract_points)};
+  std::vector<FieldFault> faults;
+  Fields fields(call.body.get_object(), driver.resource, faults);
+  read_identity(fields, false);
+  if (!faults.empty()) return fail(faults);
+  name_custom(driver);
+  return add(call, std::move(driver), "duplicated");
 }
 
 Response create(Call& call) {
   if (!call.body.is_object()) return fail({{"", "must be an object"}});
   const auto& body = call.body.get_object();
   if (auto id = json::text_or(body, "importedFrom"); !id.empty()) return import_system(call, id);
+  if (auto id = json::text_or(body, "duplicateOf"); !id.empty()) return duplicate(call, id);
   if (json::text_or(body, "type") == "thingpark-x-java") {
     return fail({{"/type", "thingpark-x-java drivers cannot be uploaded"}});
   }
   store::Driver driver{.account = call.caller.account};
-  auto faults = read(body, driver.resource);
+  auto faults = read_driver(call.context, body, driver.resource);
   auto code = read_code(body);
   if (!code) faults.push_back({"/code", code.error().text});
+  auto points = read_code(body, "extractPoints", false);
+  if (!points) faults.push_back({"/extractPoints", points.error().text});
   if (!faults.empty()) return fail(faults);
   driver.code = std::move(*code);
-  auto version = semver(json::text_or(driver.resource, "version"));
-  driver.id =
-      std::string(kCustom) + ":" + json::text_or(driver.resource, "moduleId") + ":" + std::to_string((*version)[0]);
-  driver.resource["id"] = driver.id;
-  driver.resource["producerId"] = kCustom;
-  driver.resource["source"] = "custom";
+  driver.extract_points = std::move(*points);
+  name_custom(driver);
+  if (auto refused = check_trust(call, nullptr, driver)) return std::move(*refused);
   driver::Engine::Inspection inspection{};
-  if (auto refused = check_code(call, driver.resource, driver.code, inspection)) return std::move(*refused);
+  if (auto refused = check_code(call, driver, inspection)) return std::move(*refused);
   if (auto refused = check_examples(call, driver, inspection)) return std::move(*refused);
-  std::lock_guard lock(call.state.configuration);
-  auto made = call.context.store.insert_driver(std::move(driver));
-  if (!made) return fail(made.error());
-  if (auto reloaded = call.context.reload_drivers(); !reloaded) return fail(reloaded.error());
-  log::info("driver {} created by {}", made->id, call.caller.client_id);
-  return answer_resource(call, full(call, *made), made->updated, 201)
-      .with("Location", "/drivers/" + url_encode(made->id));
+  return add(call, std::move(driver), "created");
 }
 
 // The account's own driver; a system one may not be changed.
 Result<store::Driver> own(const Call& call) {
   const auto& id = call.params[0];
-  auto driver = id == kAuto ? Result<store::Driver>(store::Driver{.id = id}) : visible(call, id);
+  auto driver = id == kAuto ? Result<store::Driver>(store::Driver{.id = id}) : visible_driver(call, id);
   if (driver && driver->account.empty()) {
     return Error{ErrorKind::permanent, "a system driver cannot be changed: import it first", "com-4003"};
   }
@@ -359,11 +331,12 @@ Response patch(Call& call) {
   auto changed = *driver;
   changed.resource = {};
   auto faults = fixed_faults(driver->resource, body);
-  for (auto& fault : read(body, changed.resource))
+  for (auto& fault : read_driver(call.context, body, changed.resource, &driver->resource))
     faults.push_back(std::move(fault));
   if (!faults.empty()) return fail(faults);
-  for (const char* name : {"id", "producerId", "source"})
-    changed.resource[name] = driver->resource.at(name);
+  for (const char* name : {"id", "producerId", "source"}) {
+    if (const auto* value = json::find(driver->resource, name)) changed.resource[name] = *value;
+  }
   auto was = semver(json::text_or(driver->resource, "version")), is = semver(json::text_or(body, "version"));
   if (was && is && *is < *was && !flag(call, "force")) {
     return fail("com-4009", "an older version than the stored one; ?force=true takes it");
@@ -373,18 +346,28 @@ Response patch(Call& call) {
     if (!code) return fail({{"/code", code.error().text}});
     changed.code = std::move(*code);
   }
-  if (changed.resource == driver->resource && changed.code == driver->code) {
+  if (call.body.get_object().contains("extractPoints")) {
+    auto points = read_code(call.body.get_object(), "extractPoints", false);
+    if (!points) return fail({{"/extractPoints", points.error().text}});
+    changed.extract_points = std::move(*points);
+  }
+  if (auto refused = check_trust(call, &*driver, changed)) return std::move(*refused);
+  if (changed.resource == driver->resource && changed.code == driver->code &&
+      changed.extract_points == driver->extract_points) {
     return answer_resource(call, full(call, *driver), driver->updated);
   }
   // A driver that hangs takes seconds to find out: nobody else waits for that.
   lock.unlock();
   driver::Engine::Inspection inspection{};
-  if (auto refused = check_code(call, changed.resource, changed.code, inspection)) return std::move(*refused);
-  if (auto refused = check_examples(call, changed, inspection)) return std::move(*refused);
+  if (!changed.code.empty()) {  // a driver known without code has nothing to run
+    if (auto refused = check_code(call, changed, inspection)) return std::move(*refused);
+    if (auto refused = check_examples(call, changed, inspection)) return std::move(*refused);
+  }
   lock.lock();
   auto again = own(call);
   if (!again) return fail(again.error());
-  if (again->resource != driver->resource || again->code != driver->code) {
+  if (again->resource != driver->resource || again->code != driver->code ||
+      again->extract_points != driver->extract_points) {
     return fail("com-4009", "the driver was changed by somebody else meanwhile");
   }
   auto updated = call.context.store.update_driver(std::move(changed));
@@ -395,7 +378,7 @@ Response patch(Call& call) {
 }
 
 void warn_of_flows(const Call& call, const std::string& id) {
-  if (auto left = visible(call, id)) return;  // the system driver is back
+  if (auto left = visible_driver(call, id)) return;  // the system driver is back
   auto flows = call.context.store.flows(call.caller.account);
   if (!flows) return;
   for (const auto& flow : *flows) {
@@ -413,6 +396,11 @@ Response erase(Call& call) {
   if (auto refused = unmodified_check(call, driver->updated)) return std::move(*refused);
   if (auto erased = call.context.store.erase_driver(driver->account, driver->id); !erased) return fail(erased.error());
   if (auto reloaded = call.context.reload_drivers(); !reloaded) return fail(reloaded.error());
+  // The next driver of that id starts afresh.
+  call.context.journal.forget(driver->account, driver->id);
+  call.context.journal.flush_log();
+  if (auto cleared = call.context.store.clear_driver_log(driver->account, driver->id); !cleared)
+    log::warn("the log of driver {} is not cleared: {}", driver->id, cleared.error().text);
   warn_of_flows(call, driver->id);
   log::info("driver {} deleted by {}", driver->id, call.caller.client_id);
   return no_content();
@@ -428,20 +416,26 @@ Response validate(Call& call) {
   auto code = read_code(body);
   if (!code) return fail({{"/code", code.error().text}});
   driver::Engine::Inspection inspection{};
-  if (auto refused = check_code(call, {{"type", type}}, *code, inspection)) return std::move(*refused);
+  store::Driver driver{.resource = {{"type", type}}, .code = std::move(*code)};
+  if (auto refused = check_code(call, driver, inspection)) return std::move(*refused);
   return {.content_type = ""};
 }
 
 Response examples(Call& call) {
-  auto driver = visible(call, call.params[0]);
+  auto driver = visible_driver(call, call.params[0]);
   if (!driver) return fail(driver.error());
   const auto* found = json::find(driver->resource, "examples");
   auto list = found != nullptr && found->is_array() ? found->get_array() : boost::json::array();
   if (flag(call, "run")) {
     auto code = call.context.find_driver(call.caller.account, driver->id);
-    auto inspected =
-        code ? call.context.inspect_driver(code->source, code->signature)
-             : Result<driver::Engine::Inspection>(Error{ErrorKind::permanent, "no driver code", "com-4004"});
+    auto inspected = code ? call.context.inspect_driver({.source = code->source,
+                                                         .declared = code->signature,
+                                                         .extract_points_source = code->extract_points_source,
+                                                         .use_context = code->use_context,
+                                                         .trusted = code->trusted})
+                          : Result<driver::Engine::Inspection>(
+                                Error{ErrorKind::permanent,
+                                      "no driver code: " + driver->id + " is known, its code is not here", "com-4004"});
     if (!inspected) return fail(inspected.error());
     for (auto& example : list) {
       if (!example.is_object()) continue;

@@ -7,12 +7,6 @@ namespace {
 
 constexpr UnixMillis kDay = 24LL * 3600 * 1000;
 
-// A '+' that was not escaped has become a space: where the sign of an offset belongs it is read as '+'.
-std::optional<UnixMillis> time_parameter(std::string text) {
-  if (text.size() > 6 && text[text.size() - 6] == ' ') text[text.size() - 6] = '+';
-  return parse_time(text);
-}
-
 Response list(Call& call) {
   auto page = read_page(call, true);
   if (!page) return fail(page.error());
@@ -66,6 +60,11 @@ Response list(Call& call) {
 }
 
 }  // namespace
+
+std::optional<UnixMillis> time_parameter(std::string text) {
+  if (text.size() > 6 && text[text.size() - 6] == ' ') text[text.size() - 6] = '+';
+  return parse_time(text);
+}
 
 void add_events(std::vector<Route>& routes) {
   routes.push_back({"GET", "/iot-flow/v1/events", Access::reader, list});

@@ -62,6 +62,8 @@ void add_connectors(std::vector<Route>& routes);
 void add_connections(std::vector<Route>& routes);
 void add_flows(std::vector<Route>& routes);
 void add_drivers(std::vector<Route>& routes);
+void add_driver_log(std::vector<Route>& routes);
+void add_driver_try(std::vector<Route>& routes);
 void add_codec(std::vector<Route>& routes);
 void add_processors(std::vector<Route>& routes);
 void add_ontology(std::vector<Route>& routes);
@@ -116,6 +118,10 @@ Response answer_list(const Call& call, boost::json::array items, bool always);
 Response answer_resource(const Call& call, boost::json::object resource, UnixMillis updated, int status = 200);
 // 412 where If-Unmodified-Since is older than the last change; nothing where the request may go on.
 std::optional<Response> unmodified_check(const Call& call, UnixMillis updated);
+
+// A time in a query. A '+' that was not escaped has become a space: where the sign of an offset belongs it is read as
+// '+'.
+std::optional<UnixMillis> time_parameter(std::string text);
 
 // True for ?name=true and ?name=1.
 bool flag(const Call& call, std::string_view name);

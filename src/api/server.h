@@ -18,6 +18,7 @@
 #include "connector/registry.h"
 #include "driver/catalogue.h"
 #include "driver/engine.h"
+#include "driver/journal.h"
 #include "flow/downlinks.h"
 #include "flow/router.h"
 #include "queue/queue.h"
@@ -51,10 +52,19 @@ struct Context {
   std::function<driver::DriverCodePtr(const std::string& account, const std::optional<message::ModuleRef>& application,
                                       const std::optional<message::ModuleRef>& model)>
       choose_driver;
-  std::function<Result<driver::Engine::Inspection>(const std::string& source,
-                                                   std::optional<driver::Signature> declared)>
-      inspect_driver;
+  // Drivers known without their code: driver::Catalogue's is_without_code and choose_without_code.
+  std::function<bool(const std::string& account, const std::string& id)> is_without_code;
+  std::function<std::string(const std::string& account, const std::optional<message::ModuleRef>& application,
+                            const std::optional<message::ModuleRef>& model)>
+      choose_without_code;
+  std::function<Result<driver::Engine::Inspection>(driver::Engine::Inspected what)> inspect_driver;
   std::function<void(std::vector<driver::Job>)> run_drivers;
+  driver::Journal& journal;
+  driver::Limits driver_limits;  // the engine's own: the most that a driver can be given
+  // As flow::Router::last_uplinks.
+  std::function<std::vector<flow::Router::StoredUplink>(const std::string& account, const std::string& driver_id,
+                                                        std::size_t last)>
+      last_uplinks;
 
   // Downlinks: as flow::Downlinks::handle.
   std::function<void(flow::DownlinkSource, std::string body, std::function<void(flow::DownlinkResult)>)>
@@ -76,6 +86,8 @@ struct Parts {
   connection::Manager& connections;
   driver::Catalogue& catalogue;
   driver::Engine& engine;
+  driver::Journal& journal;
+  const driver::EngineOptions& engine_options;
   binder::Binders& binders;
   queue::Log& log;
   flow::Router& router;

@@ -79,6 +79,8 @@ class ApiTest : public testing::Test {
       : directory_(std::filesystem::temp_directory_path() / ("sluice-api-" + random_uuid())),
         store_(std::move(*store::open_sqlite(directory_, SecretBox(std::string(32, 'k')), clock_))),
         events_(*store_, clock_, metrics_),
+        driver_log_(*store_, clock_, metrics_),
+        journal_(driver_log_, events_, clock_, metrics_),
         api_(context()) {
     EXPECT_TRUE(bootstrap(*store_, "first-secret", directory_));
     EXPECT_TRUE(api_.open());
@@ -117,16 +119,21 @@ class ApiTest : public testing::Test {
                                 const std::optional<message::ModuleRef>&) -> driver::DriverCodePtr {
           return application && application->module == "known" ? driver(account, "custom:known:1") : nullptr;
         },
-        .inspect_driver = [this](const std::string& source,
-                                 std::optional<driver::Signature> declared) -> Result<driver::Engine::Inspection> {
-          if (source == "syntax error")
+        .is_without_code = [this](const std::string&, const std::string& id) { return id == without_code_; },
+        .choose_without_code = [this](const std::string&, const std::optional<message::ModuleRef>& application,
+                                      const std::optional<message::ModuleRef>&) -> std::string {
+          return application && application->module == "hidden" ? without_code_ : "";
+        },
+        .inspect_driver = [this](driver::Engine::Inspected what) -> Result<driver::Engine::Inspection> {
+          inspected_.push_back(what);
+          if (what.source == "syntax error")
             return Error{ErrorKind::permanent, "driver internal error: SyntaxError: x", "com-5002"};
-          if (source == "nothing") {
+          if (what.source == "nothing") {
             return Error{ErrorKind::permanent,
                          "unable to wrap driver, driver code must have one type of signatures (tpx, ttn, chirpstack)",
                          "com-4000"};
           }
-          return driver::Engine::Inspection{.signature = declared.value_or(driver::Signature::actility),
+          return driver::Engine::Inspection{.signature = what.declared.value_or(driver::Signature::actility),
                                             .decode_uplink = true,
                                             .encode_downlink = true};
         },
@@ -134,6 +141,14 @@ class ApiTest : public testing::Test {
             [this](std::vector<driver::Job> jobs) {
               for (auto& job : jobs)
                 job.done(outcome_(job));
+            },
+        .journal = journal_,
+        .driver_limits = {std::chrono::milliseconds(1000), 128u << 20, 1u << 20, driver::kMaxDepth},
+        .last_uplinks =
+            [this](const std::string&, const std::string&, std::size_t last) {
+              auto uplinks = stored_uplinks_;
+              if (uplinks.size() > last) uplinks.resize(last);
+              return uplinks;
             },
         .handle_downlink =
             [this](flow::DownlinkSource source, std::string body,
@@ -222,6 +237,8 @@ class ApiTest : public testing::Test {
   std::string directory_;
   std::unique_ptr<store::Store> store_;
   store::Events events_;
+  store::DriverLog driver_log_;
+  driver::Journal journal_;
   connector::Registry registry_;
   FakeManager manager_;
   FakeLog log_;
@@ -233,9 +250,48 @@ class ApiTest : public testing::Test {
   };
   std::vector<std::pair<flow::DownlinkSource, std::string>> downlinks_;
   flow::DownlinkResult downlink_result_{.dev_eui = "0018B20000000B20", .correlation_id = "4434704901C7450B"};
+  std::vector<driver::Engine::Inspected> inspected_;
+  std::string without_code_ = "acme:hidden:1";
+  std::vector<flow::Router::StoredUplink> stored_uplinks_;
   bool ready_ = true;
   Api api_;
   std::string token_;
+};
+
+class DriversTest : public ApiTest {
+ protected:
+  static std::string driver(const std::string& code = "function decodeUplink(input) {}",
+                            const std::string& version = "1.2.3") {
+    return json::write(
+        boost::json::object{{"name", "my driver"},
+                            {"type", "thingpark-x-js"},
+                            {"moduleId", "known"},
+                            {"version", version},
+                            {"application", {{"producerId", "acme"}, {"moduleId", "known"}, {"version", "1"}}},
+                            {"code", to_base64(code)},
+                            {"examples", boost::json::array{boost::json::object{{"description", "e"},
+                                                                                {"type", "uplink"},
+                                                                                {"bytes", "00ff"},
+                                                                                {"fPort", 2},
+                                                                                {"data", {{"temperature", 21.5}}}}}}});
+  }
+  // A system driver, `more` put over it.
+  void system_driver(const boost::json::object& more = {}) {
+    store::Driver driver{.id = "actility:sys:1",
+                         .resource = {{"id", "actility:sys:1"},
+                                      {"name", "sys"},
+                                      {"producerId", "actility"},
+                                      {"moduleId", "sys"},
+                                      {"source", "system"},
+                                      {"version", "1.0.0"},
+                                      {"application", {{"producerId", "adeunis"}, {"moduleId", "m"}, {"version", "1"}}},
+                                      {"type", "thingpark-x-js"},
+                                      {"private", false}},
+                         .code = "system code"};
+    for (const auto& member : more)
+      driver.resource[member.key()] = member.value();
+    ASSERT_TRUE(store_->insert_driver(driver));
+  }
 };
 
 }  // namespace sluice::api

@@ -26,6 +26,7 @@
 #include "flow/downlinks.h"
 #include "flow/router.h"
 #include "store/device_contexts.h"
+#include "store/driver_log.h"
 #include "store/events.h"
 
 namespace sluice::app {
@@ -67,9 +68,10 @@ class Sluice {
     if (auto opened = open_data(); !opened) return opened;
     if (auto started = start_engine(); !started) return started;
     server_ = std::make_unique<api::Server>(
-        io_, api::make_context({*store_, *events_, clock_, metrics_, registry_, *runner_, *catalogue_, *engine_,
-                                *binders_, *queue_, *router_, *downlinks_, options_.public_url,
-                                [this] { return ready_.load() && !queue_->full(); }, options_.data}));
+        io_,
+        api::make_context({*store_, *events_, clock_, metrics_, registry_, *runner_, *catalogue_, *engine_, *journal_,
+                           options_.drivers, *binders_, *queue_, *router_, *downlinks_, options_.public_url,
+                           [this] { return ready_.load() && !queue_->full(); }, options_.data}));
     auto listening = server_->start(options_.listen);
     if (!listening) return listening;
     ready_ = true;
@@ -95,6 +97,7 @@ class Sluice {
     if (queue_) queue_->close();
     engine_.reset();
     sender_.reset();  // answers what still waits, while those who asked are there
+    driver_log_.reset();
     events_.reset();
     if (!clean) {
       // Everything that must be kept is on the disk; a coroutine that hangs must not keep the process.
@@ -124,6 +127,8 @@ class Sluice {
     if (!store) return store.error();
     store_ = std::move(*store);
     events_ = std::make_unique<store::Events>(*store_, clock_, metrics_);
+    driver_log_ = std::make_unique<store::DriverLog>(*store_, clock_, metrics_);
+    journal_ = std::make_unique<driver::Journal>(*driver_log_, *events_, clock_, metrics_);
     const char* given = std::getenv("SLUICE_ADMIN_SECRET");
     auto secret = api::bootstrap(*store_, given ? given : "", options_.data);
     if (!secret) return secret.error();
@@ -150,9 +155,10 @@ class Sluice {
     binders_ = std::make_unique<binder::Binders>(*store_);
     if (auto loaded = binders_->reload(); !loaded) return loaded;
     sender_ = std::make_unique<binder::DownlinkSender>(http_, clock_, metrics_);
-    router_ = std::make_unique<flow::Router>(*queue_, *store_, *catalogue_, *engine_, *events_, clock_, metrics_);
+    router_ =
+        std::make_unique<flow::Router>(*queue_, *store_, *catalogue_, *engine_, *journal_, *events_, clock_, metrics_);
     downlinks_ = std::make_unique<flow::Downlinks>(
-        *router_, *catalogue_, *engine_, *events_, clock_, metrics_,
+        *router_, *catalogue_, *engine_, *journal_, *events_, clock_, metrics_,
         [this](const std::string& account, const std::string& binder, message::Downlink downlink, auto done) {
           send_downlink(account, binder, std::move(downlink), std::move(done));
         });
@@ -213,6 +219,8 @@ class Sluice {
   HttpClient http_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<store::Events> events_;
+  std::unique_ptr<store::DriverLog> driver_log_;
+  std::unique_ptr<driver::Journal> journal_;
   std::unique_ptr<queue::Queue> queue_;
   std::unique_ptr<driver::Catalogue> catalogue_;
   std::unique_ptr<store::DeviceContexts> contexts_;

@@ -112,6 +112,24 @@ TEST(Points, AreExtractedByThemselves) {
             "com-4000");
 }
 
+TEST(Points, ThatAreNotAsTheyShouldBeAreToldOnceAndPassedOn) {
+  const auto code = driver_of(
+      "function decodeUplink() { return { data: 1 }; } function extractPoints() { return { 'temperature:0': { unitId: "
+      "'Cel', record: 1 },"
+      " humidity: { unitId: 'Cel', record: 2 }, own: { record: 'x' }, counter: { unitId: 'count', record: 1.5 },"
+      " duration: { unitId: 'hour', records: [{ eventTime: '2024-01-01T00:00:00Z', value: 1 }] }, voltage: { unitId: "
+      "'V', records: [{ value: 1 }] },"
+      " level: { unitId: 'X', standardNaming: 'unsupported', record: 1 } }; }");
+  auto out = test_engine().run(code, Operation::decode_uplink, uplink("00"));
+  EXPECT_EQ(out.log, (std::vector<std::string>{"warn: point humidity is not in the ontology with the unit Cel",
+                                               "warn: point counter is no whole number, as its type int64 says",
+                                               "warn: point voltage has a record without eventTime or value"}));
+  EXPECT_NE(out.points.find("humidity"), std::string::npos);
+  out = test_engine().run(code, Operation::decode_uplink, uplink("00"));
+  EXPECT_TRUE(out.ok);
+  EXPECT_TRUE(out.log.empty());
+}
+
 Outcome limited(const std::string& source, Limits limits) {
   auto code = std::make_shared<DriverCode>(*driver_of(source));
   code->limits = limits;

@@ -229,7 +229,7 @@ bool Engine::Impl::take_answer(HostProcess& host, const wire::Answer& answer) {
       if (task->inspect) {
         finish_inspection(std::move(task), answer.text);
       } else {
-        auto outcome = reader.read(answer.text, task->job.code->limits);
+        auto outcome = reader.read(answer.text, task->job.code->limits, &driver.told_points);
         outcome.time_us = answer.time_us;
         finish(std::move(task), std::move(outcome));
       }

@@ -94,6 +94,8 @@ struct DriverState {
   std::size_t in_use = 0;      // tasks that point here
   Steady::time_point last_used{};
 
+  std::unordered_set<std::string> told_points;  // what is wrong with its points, each told once
+
   // Evaluating it took longer than a fast host gives, and is tried on the slow one; then, when it has ended there, it
   // is let onto the fast hosts with the full limit.
   bool evaluation_stalled = false, evaluation_proven = false;

@@ -10,6 +10,7 @@
 
 #include "base/codec.h"
 #include "base/json.h"
+#include "driver/ontology.h"
 
 namespace sluice::driver {
 namespace {
@@ -71,9 +72,79 @@ Outcome nonsense() {
 
 }  // namespace
 
+namespace {
+
+constexpr std::size_t kMaxTold = 100;
+
+// What is wrong with a value of that type; null where it fits.
+const char* value_fault(std::string_view type, simdjson::dom::element value) {
+  if (value.is_array()) return nullptr;
+  if (value.is_object())
+    return type == "object" ? nullptr : "is an object; a value is a number, text, boolean or array";
+  if (type == "double") return value.is_number() ? nullptr : "is no number, as its type double says";
+  if (type == "int64")
+    return value.is_int64() || value.is_uint64() ? nullptr : "is no whole number, as its type int64 says";
+  if (type == "boolean") return value.is_bool() ? nullptr : "is no boolean, as its type says";
+  if (type == "string") return value.is_string() ? nullptr : "is no text, as its type string says";
+  return nullptr;
+}
+
+std::string_view text_of(simdjson::dom::object object, std::string_view key) {
+  std::string_view text;
+  return object[key].get(text) == simdjson::SUCCESS ? text : std::string_view();
+}
+
+// What is wrong with a point; "" where all is well.
+std::string point_fault(std::string_view name, simdjson::dom::element value) {
+  simdjson::dom::object point;
+  if (value.get(point) != simdjson::SUCCESS) return "is no object";
+  const auto unit = text_of(point, "unitId"), type = text_of(point, "type");
+  if (!type.empty() && !is_point_type(type)) {
+    return "has the type " + std::string(type) + "; there are string, int64, double, boolean and object";
+  }
+  if (!unit.empty() && text_of(point, "standardNaming") != "unsupported" &&
+      !is_standard_point(name.substr(0, name.find(':')), unit)) {
+    return "is not in the ontology with the unit " + std::string(unit);
+  }
+  simdjson::dom::element record;
+  simdjson::dom::array records;
+  const bool one = point["record"].get(record) == simdjson::SUCCESS;
+  const bool several = point["records"].get(records) == simdjson::SUCCESS;
+  if (one == several) return one ? "has both record and records" : "has neither record nor records";
+  if (one) {
+    const char* const fault = value_fault(type, record);
+    return fault == nullptr ? std::string() : fault;
+  }
+  for (const auto entry : records) {
+    simdjson::dom::object of;
+    std::string_view time;
+    if (entry.get(of) != simdjson::SUCCESS || of["eventTime"].get(time) != simdjson::SUCCESS ||
+        of["value"].get(record) != simdjson::SUCCESS) {
+      return "has a record without eventTime or value";
+    }
+    if (const char* const fault = value_fault(type, record)) return fault;
+  }
+  return {};
+}
+
+}  // namespace
+
 struct OutcomeReader::Parser {
   simdjson::dom::parser dom;
+  simdjson::dom::element last;
 };
+
+void OutcomeReader::check_points(Outcome& outcome, std::unordered_set<std::string>& told) {
+  simdjson::dom::object points;
+  if (parser_->last.get(points) != simdjson::SUCCESS) return;
+  for (const auto& [name, value] : points) {
+    if (told.size() >= kMaxTold) return;
+    auto fault = point_fault(name, value);
+    if (fault.empty()) continue;
+    fault = "warn: point " + std::string(name.substr(0, 64)) + " " + fault;
+    if (told.insert(fault).second) outcome.log.push_back(std::move(fault));
+  }
+}
 
 OutcomeReader::OutcomeReader(std::size_t result_limit)
     : result_limit_(result_limit), parser_(std::make_unique<Parser>()) {
@@ -103,7 +174,7 @@ Outcome out_of_memory() {
 bool OutcomeReader::is_json(std::string_view text, unsigned depth, bool& too_deep) {
   if (text.size() > parser_->dom.capacity() && parser_->dom.allocate(text.size(), kMaxDepth) != simdjson::SUCCESS)
     return false;
-  const auto error = parser_->dom.parse(text.data(), text.size()).error();
+  const auto error = parser_->dom.parse(text.data(), text.size()).get(parser_->last);
   too_deep =
       error == simdjson::DEPTH_ERROR || (depth < kMaxDepth && error == simdjson::SUCCESS && levels(text) > depth);
   return error == simdjson::SUCCESS && !too_deep;
@@ -140,7 +211,7 @@ Outcome OutcomeReader::read_failure(std::string_view text) {
   return outcome;
 }
 
-Outcome OutcomeReader::read(std::string_view text, const Limits& limits) {
+Outcome OutcomeReader::read(std::string_view text, const Limits& limits, std::unordered_set<std::string>* told) {
   if (text.empty()) return nonsense();
   const char kind = text.front();
   text.remove_prefix(1);
@@ -177,6 +248,7 @@ Outcome OutcomeReader::read(std::string_view text, const Limits& limits) {
                   "driver internal error: Error: The result has more than " + std::to_string(depth) + " levels.");
   }
   if (!second.empty() && second.front() != '{') return nonsense();
+  if (!second.empty() && told != nullptr) check_points(outcome, *told);
   outcome.data = first;
   outcome.points = second;
   outcome.ok = true;

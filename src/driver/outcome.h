@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 
 #include "driver/engine.h"
 
@@ -25,8 +26,9 @@ class OutcomeReader {
   OutcomeReader(const OutcomeReader&) = delete;
   OutcomeReader& operator=(const OutcomeReader&) = delete;
 
-  // `limits`: those of the driver where they are less than the engine's.
-  Outcome read(std::string_view text, const Limits& limits = {});
+  // `limits`: those of the driver where they are less than the engine's. What is wrong with a point (spec 11.3) stands
+  // as a line in the outcome's log, unless it is in `told`, where it is put then: a driver's fault is told once.
+  Outcome read(std::string_view text, const Limits& limits = {}, std::unordered_set<std::string>* told = nullptr);
   // "I<signature> <four flags>", or a failure.
   Result<Engine::Inspection> read_inspection(std::string_view text);
 
@@ -34,6 +36,8 @@ class OutcomeReader {
   struct Parser;
   Outcome read_failure(std::string_view text);
   bool is_json(std::string_view text, unsigned depth, bool& too_deep);
+  // Of the points in the JSON that was read last.
+  void check_points(Outcome& outcome, std::unordered_set<std::string>& told);
   // False where it is no context a driver may leave.
   bool read_context(std::string_view text, Outcome& outcome);
   std::size_t result_limit_;

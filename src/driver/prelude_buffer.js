@@ -11,12 +11,13 @@ const fromCodes = Str.fromCharCode;
 const apply = Reflect.apply;
 const codeAt = Str.prototype.charCodeAt, lower = Str.prototype.toLowerCase, join = Array.prototype.join;
 const u8set = U8.prototype.set, u8sub = U8.prototype.subarray, u8within = U8.prototype.copyWithin, u8fill = U8.prototype.fill;
-const floor = Math.floor, ceil = Math.ceil, min = Math.min;
+const setFromHex = U8.prototype.setFromHex, setFromBase64 = U8.prototype.setFromBase64, toHex = U8.prototype.toHex;
+const floor = Math.floor, ceil = Math.ceil, min = Math.min, trunc = Math.trunc;
 const toStringTag = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(U8.prototype), Symbol.toStringTag).get;
 const abLength = Object.getOwnPropertyDescriptor(AB.prototype, 'byteLength').get;
 const kMax = 0x7fffffff;
 
-const isU8 = (x) => apply(toStringTag, x, []) === 'Uint8Array';
+const isU8 = (x) => x instanceof FastBuffer || apply(toStringTag, x, []) === 'Uint8Array';
 const isArrayBuffer = (x) => { try { apply(abLength, x, []); return true; } catch { return false; } };
 const code = (s, i) => apply(codeAt, s, [i]);
 
@@ -83,7 +84,7 @@ function utf8Encode(s) {
 }
 
 function base64Decode(s) {
-  const out = [];
+  const out = new U8(floor(s.length * 3 / 4) + 1);
   let bits = 0, held = 0, n = 0;
   for (let i = 0; i < s.length; i++) {
     const c = code(s, i);
@@ -94,7 +95,7 @@ function base64Decode(s) {
     bits += 6;
     if (bits >= 8) { bits -= 8; out[n++] = (held >> bits) & 255; }
   }
-  return out;
+  return apply(u8sub, out, [0, n]);
 }
 
 function base64Encode(b, start, end) {
@@ -104,6 +105,12 @@ function base64Encode(b, start, end) {
     const v = (b[i] << 16) | (two ? b[i + 1] << 8 : 0) | (three ? b[i + 2] : 0);
     out += B64[v >> 18] + B64[(v >> 12) & 63] + (two ? B64[(v >> 6) & 63] : '=') + (three ? B64[v & 63] : '=');
   }
+  return out;
+}
+
+function urlAlphabet(text) {
+  let out = '';
+  for (let i = 0; i < text.length && text[i] !== '='; i++) out += text[i] === '+' ? '-' : text[i] === '/' ? '_' : text[i];
   return out;
 }
 
@@ -124,12 +131,14 @@ function normal(encoding) {
     case 'hex': return 'hex';
     case 'ascii': return 'ascii';
     case 'latin1': case 'binary': return 'latin1';
-    case 'base64': case 'base64url': return 'base64';
+    case 'base64': return 'base64';
+    case 'base64url': return 'base64url';
     case 'ucs2': case 'ucs-2': case 'utf16le': case 'utf-16le': return 'utf16le';
     default: return undefined;
   }
 }
 function known(encoding) {
+  if (encoding === 'hex' || encoding === 'utf8' || encoding === 'base64') return encoding;
   if (encoding === undefined || encoding === null || encoding === '') return 'utf8';
   const name = normal(encoding);
   if (name === undefined) throw new TE('Unknown encoding: ' + Str(encoding));
@@ -140,7 +149,7 @@ function encode(s, name) {
   switch (name) {
     case 'utf8': return utf8Encode(s);
     case 'hex': return hexDecode(s);
-    case 'base64': return base64Decode(s);
+    case 'base64': case 'base64url': return base64Decode(s);
     case 'utf16le': {
       const out = [];
       for (let i = 0; i < s.length; i++) { const c = code(s, i); out[2 * i] = c & 255; out[2 * i + 1] = c >> 8; }
@@ -155,9 +164,15 @@ function encode(s, name) {
 }
 
 function decode(b, name, start, end) {
-  if (name === 'utf8') return utf8Decode(b, start, end, false);
+  if (name === 'utf8') {
+    let plain = end - start <= 4096;
+    for (let i = start; plain && i < end; i++) plain = b[i] < 128;
+    return plain ? apply(fromCodes, null, start === 0 && end === b.length ? b : apply(u8sub, new U8(b), [start, end])) : utf8Decode(b, start, end, false);
+  }
   if (name === 'base64') return base64Encode(b, start, end);
+  if (name === 'base64url') return urlAlphabet(base64Encode(b, start, end));
   if (name === 'hex') {
+    if (end - start > 16 && toHex !== undefined) return apply(toHex, new U8(b.buffer, b.byteOffset + start, end - start), []);
     let out = '';
     for (let i = start; i < end; i++) out += HEX[b[i]];
     return out;
@@ -168,42 +183,83 @@ function decode(b, name, start, end) {
   return textOf(codes);
 }
 
+// Instances are made by this class, which has their prototype: a fraction of what setting the prototype of each costs.
+class FastBuffer extends U8 {
+  constructor(source, offset, length) { super(source, offset, length); }
+}
 function make(length) {
   if (length > kMax) throw new RE('The value "' + length + '" is invalid for option "size"');
-  return setProto(new U8(length), Buffer.prototype);
+  return new FastBuffer(length);
 }
 function ofList(list) {
-  const length = list.length < 0 ? 0 : list.length | 0;
+  const length = list.length > 0 ? floor(list.length) : 0;
   const out = make(length);
-  for (let i = 0; i < length; i++) out[i] = list[i] & 255;
+  if (isArray(list) || (isView(list) && length > 0)) apply(u8set, out, [list]);
+  else for (let i = 0; i < length; i++) out[i] = list[i] & 255;
   return out;
+}
+// The bytes of a text as a Buffer.
+function ofText(s, name) {
+  if (name === 'utf8' || name === 'latin1' || name === 'ascii') {
+    const length = s.length, out = make(length);
+    for (let i = 0; i < length; i++) {
+      const c = code(s, i);
+      if (c > 127 && name === 'utf8') return ofList(utf8Encode(s));
+      out[i] = c;
+    }
+    return out;
+  }
+  if (name === 'hex' && setFromHex !== undefined) {
+    const out = make(s.length >>> 1);
+    // What is no hexadecimal text to its end is read by hand.
+    try { apply(setFromHex, out, [s]); return out; } catch { return ofList(hexDecode(s)); }
+  }
+  if (name === 'base64' && setFromBase64 !== undefined) {
+    const length = s.length, out = make((length - (endsWith(s, '=', length) ? endsWith(s, '=', length - 1) ? 2 : 1 : 0)) * 3 >>> 2);
+    try {
+      if (apply(setFromBase64, out, [s]).written === out.length) return out;
+    } catch {}
+  }
+  return ofList(encode(s, name));
 }
 function checkSize(size) {
   if (typeof size !== 'number') throw new TE('"size" argument must be of type number');
-  if (size < 0 || size !== size) throw new RE('The value "' + size + '" is invalid for option "size"');
+  if (!(size >= 0 && size <= kMax)) throw new RE('The value "' + size + '" is invalid for option "size"');
 }
 
 function from(value, encodingOrOffset, length) {
-  if (typeof value === 'string') return ofList(encode(value, known(typeof encodingOrOffset === 'string' ? encodingOrOffset : 'utf8')));
-  if (value === undefined || value === null || typeof value === 'number' || typeof value === 'boolean') {
+  if (typeof value === 'string') return ofText(value, typeof encodingOrOffset === 'string' ? known(encodingOrOffset) : 'utf8');
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) {
     const kind = value === null ? 'null' : typeof value;
     throw new TE(kind === 'number' ? 'The "value" argument must not be of type number. Received type number'
       : 'The first argument must be one of type string, Buffer, ArrayBuffer, Array, or Array-like Object. Received type ' + kind);
   }
+  if (isArray(value)) return ofList(value);
   if (isArrayBuffer(value)) {
-    const offset = encodingOrOffset >>> 0, size = apply(abLength, value, []);
-    if (encodingOrOffset < 0 || size < offset) throw new RE('"offset" is outside of buffer bounds');
-    if (length !== undefined && size < offset + length) throw new RE('"length" is outside of buffer bounds');
-    return setProto(length === undefined ? new U8(value, offset) : new U8(value, offset, length), Buffer.prototype);
+    const offset = +encodingOrOffset || 0, room = apply(abLength, value, []) - offset;
+    if (offset < 0 || room < 0) throw new RE('"offset" is outside of buffer bounds');
+    let size = room;
+    if (length !== undefined) {
+      size = +length;
+      if (!(size > 0)) size = 0;
+      if (size > room) throw new RE('"length" is outside of buffer bounds');
+    }
+    return new FastBuffer(value, offset, size);
   }
-  if (isView(value) || isArray(value)) return ofList(value);
-  const primitive = typeof value.valueOf === 'function' ? value.valueOf() : value;
-  if (primitive !== null && primitive !== undefined && primitive !== value) return from(primitive, encodingOrOffset, length);
+  if (isView(value)) return ofList(value);
+  const primitive = typeof value !== 'function' && typeof value.valueOf === 'function' ? value.valueOf() : value;
+  if (primitive !== value && primitive !== null && (typeof primitive === 'string' || typeof primitive === 'object')) {
+    return from(primitive, encodingOrOffset, length);
+  }
+  if (typeof value === 'function') throw new TE('The first argument must be one of type string, Buffer, ArrayBuffer, Array, or Array-like Object. Received type function');
   if (typeof value.length === 'number') return ofList(value);
   if (value.length !== undefined) return make(0);
   if (value.type === 'Buffer' && isArray(value.data)) return ofList(value.data);
   const toPrimitive = value[Symbol.toPrimitive];
-  if (typeof toPrimitive === 'function') return from(apply(toPrimitive, value, ['string']), encodingOrOffset, length);
+  if (typeof toPrimitive === 'function') {
+    const text = apply(toPrimitive, value, ['string']);
+    if (typeof text === 'string') return from(text, encodingOrOffset, length);
+  }
   throw new TE('The first argument must be one of type string, Buffer, ArrayBuffer, Array, or Array-like Object. Received type ' + typeof value);
 }
 
@@ -211,12 +267,12 @@ function Buffer(arg, encodingOrOffset, length) {
   if (typeof arg === 'number') {
     if (typeof encodingOrOffset === 'string') throw new TE('The "string" argument must be of type string. Received type number');
     checkSize(arg);
-    return make(arg | 0);
+    return make(arg);
   }
   return from(arg, encodingOrOffset, length);
 }
 setProto(Buffer, U8);
-Buffer.prototype = setProto({}, U8.prototype);
+Buffer.prototype = FastBuffer.prototype;
 define(Buffer, 'prototype', { writable: false, enumerable: false, configurable: false });
 
 function methods(target, source) {
@@ -225,8 +281,18 @@ function methods(target, source) {
 
 function alloc(size, fill, encoding) {
   checkSize(size);
-  const out = make(size | 0);
+  const out = make(size);
   return fill === undefined ? out : typeof encoding === 'string' ? out.fill(fill, encoding) : out.fill(fill);
+}
+const endsWith = (text, character, length) => length > 0 && text[length - 1] === character;
+function utf8Length(s) {
+  let n = 0;
+  for (let i = 0; i < s.length; i++) {
+    const c = code(s, i);
+    n += c < 0x80 ? 1 : c < 0x800 ? 2 : 3;
+    if (c >= 0xd800 && c < 0xdc00 && i + 1 < s.length && (code(s, i + 1) & 0xfc00) === 0xdc00) { n++; i++; }
+  }
+  return n;
 }
 function compareBytes(a, b) {
   const length = min(a.length, b.length);
@@ -247,7 +313,14 @@ methods(Buffer, {
       throw new TE('The "string" argument must be one of type string, Buffer, or ArrayBuffer. Received type ' + typeof value);
     }
     const name = encoding === undefined ? 'utf8' : normal(encoding) || 'utf8';
-    return name === 'hex' ? value.length >>> 1 : encode(value, name).length;
+    const length = value.length;
+    switch (name) {
+      case 'hex': return length >>> 1;
+      case 'utf16le': return length * 2;
+      case 'base64': case 'base64url': return (length - (endsWith(value, '=', length) ? endsWith(value, '=', length - 1) && length > 2 ? 2 : 1 : 0)) * 3 >>> 2;
+      case 'utf8': return utf8Length(value);
+      default: return length;
+    }
   },
   compare(a, b) {
     if (!isU8(a) || !isU8(b)) throw new TE('The "buf1", "buf2" arguments must be one of type Buffer or Uint8Array');
@@ -272,25 +345,36 @@ Buffer.poolSize = 8192;
 
 // Where in the buffer a value is found, as Node does it; -1: nowhere.
 function search(buffer, value, offset, encoding, forward) {
-  if (buffer.length === 0) return -1;
+  const length = buffer.length;
   if (typeof offset === 'string') { encoding = offset; offset = undefined; }
-  offset = offset === undefined ? NaN : +offset;
-  if (offset > kMax) offset = kMax; else if (offset < -0x80000000) offset = -0x80000000;
-  if (offset !== offset) offset = forward ? 0 : buffer.length - 1;
-  offset = offset < 0 ? ceil(offset) + buffer.length : floor(offset);
-  if (offset >= buffer.length) { if (forward) return -1; offset = buffer.length - 1; }
-  if (offset < 0) { if (!forward) return -1; offset = 0; }
+  offset = offset > kMax ? kMax : offset < -0x80000000 ? -0x80000000 : +offset;
+  if (offset !== offset) offset = forward ? 0 : length;
+  offset = offset < 0 ? ceil(offset) : floor(offset);
   let needle;
   if (typeof value === 'string') needle = encode(value, known(encoding));
   else if (typeof value === 'number') needle = [value & 255];
   else if (isU8(value)) needle = value;
-  else throw new TE('val must be string, number or Buffer');
-  if (needle.length === 0) return -1;
-  const step = forward ? 1 : -1, last = buffer.length - needle.length;
-  for (let i = forward ? offset : min(offset, last); i >= 0 && i <= last; i += step) {
+  else throw new TE('The "value" argument must be one of type number or string or an instance of Buffer or Uint8Array.');
+  const size = needle.length;
+  if (offset < 0) {
+    offset += length;
+    if (offset < 0) { if (!forward && size > 0) return -1; offset = 0; }
+  } else if (offset + size > length) {
+    if (size === 0) return length;
+    if (forward) return -1;
+    offset = length - 1;
+  }
+  if (size === 0) return offset;
+  // Two-byte characters are looked for where they can stand.
+  const wide = typeof value === 'string' && encoding !== undefined && known(encoding) === 'utf16le' ? 2 : 1;
+  if (wide === 2 && (size < 2 || length < 2)) return -1;
+  const step = forward ? wide : -wide, last = length - size;
+  let i = forward ? offset : min(offset, last);
+  if (wide === 2) i -= i % 2;
+  for (; i >= 0 && i <= last; i += step) {
     let j = 0;
-    while (j < needle.length && buffer[i + j] === needle[j]) j++;
-    if (j === needle.length) return i;
+    while (j < size && buffer[i + j] === needle[j]) j++;
+    if (j === size) return i;
   }
   return -1;
 }
@@ -302,24 +386,21 @@ function swap(buffer, size) {
   }
   return buffer;
 }
-function clamp(value, length, fallback) {
-  let n = value === undefined ? fallback : ~~value;
-  if (n < 0) { n += length; if (n < 0) n = 0; }
-  return n > length ? length : n;
+function clamp(value, length) {
+  value = +value;
+  if (value < 0) { value = ceil(value) + length; return value > 0 ? value : 0; }
+  return value < length ? floor(value) : value >= length ? length : 0;
 }
 function slice(start, end) {
-  const from = clamp(start, this.length, 0);
-  let to = clamp(end, this.length, this.length);
-  if (to < from) to = from;
-  return setProto(new U8(this.buffer, this.byteOffset + from, to - from), Buffer.prototype);
+  const length = this.length, from = clamp(start, length), to = end === undefined ? length : clamp(end, length);
+  return new FastBuffer(this.buffer, this.byteOffset + from, to > from ? to - from : 0);
 }
 
 methods(Buffer.prototype, {
   toString(encoding, start, end) {
-    const from = start === undefined || start < 0 ? 0 : start >>> 0;
-    const to = end === undefined || end > this.length ? this.length : end >>> 0;
-    if (from > this.length || to <= from) return '';
-    return decode(this, known(encoding), from, to);
+    const length = this.length;
+    const from = start <= 0 ? 0 : start >= length ? length : start | 0, to = end === undefined || end > length ? length : end | 0;
+    return to <= from ? '' : decode(this, encoding === undefined ? 'utf8' : known(encoding), from, to);
   },
   equals(other) {
     if (!isU8(other)) throw new TE('Argument must be a Buffer');
@@ -340,33 +421,40 @@ methods(Buffer.prototype, {
   slice, subarray: slice,
   copy(target, targetStart, start, end) {
     if (!isU8(target)) throw new TE('argument should be a Buffer');
-    start = start === undefined ? 0 : start; targetStart = targetStart === undefined ? 0 : targetStart;
-    if (end === undefined && end !== 0) end = this.length;
-    if (targetStart >= target.length) targetStart = target.length;
-    if (end > 0 && end < start) end = start;
-    if (end === start || target.length === 0 || this.length === 0) return 0;
-    if (targetStart < 0) throw new RE('targetStart out of bounds');
-    if (start < 0 || start >= this.length) throw new RE('Index out of range');
-    if (end < 0) throw new RE('sourceEnd out of bounds');
-    if (end > this.length) end = this.length;
-    if (target.length - targetStart < end - start) end = target.length - targetStart + start;
+    const whole = (value, fallback) => value === undefined ? fallback : (value = +value, value - value === 0) ? trunc(value) : value === value ? fallback : 0;
+    targetStart = whole(targetStart, 0); start = whole(start, 0); end = whole(end, this.length);
+    if (targetStart < 0) throw new RE('The value of "targetStart" is out of range. It must be >= 0. Received ' + targetStart);
+    if (start < 0 || start > this.length) throw new RE('The value of "sourceStart" is out of range. It must be >= 0 && <= ' + this.length + '. Received ' + start);
+    if (end < 0) throw new RE('The value of "sourceEnd" is out of range. It must be >= 0. Received ' + end);
+    if (targetStart >= target.length || start >= end) return 0;
+    end = min(end, this.length, start + target.length - targetStart);
+    if (end <= start) return 0;
     const length = end - start;
     if (this === target) apply(u8within, this, [targetStart, start, end]);
     else apply(u8set, target, [new U8(this.buffer, this.byteOffset + start, length), targetStart]);
     return length;
   },
   fill(value, start, end, encoding) {
-    if (typeof start === 'string') { encoding = start; start = 0; end = this.length; }
-    else if (typeof end === 'string') { encoding = end; end = this.length; }
-    start = start === undefined ? 0 : start; end = end === undefined ? this.length : end;
-    if (start < 0 || this.length < start || this.length < end) throw new RE('Out of range index');
-    if (end <= start) return this;
-    start >>>= 0; end >>>= 0;
-    if (typeof value === 'boolean') value = Num(value);
-    if (typeof value !== 'string' && !isU8(value)) { apply(u8fill, this, [value & 255, start, end]); return this; }
-    const bytes = typeof value === 'string' ? value === '' ? [0] : encode(value, known(encoding)) : value;
-    if (bytes.length === 0) throw new TE('The value "' + value + '" is invalid for argument "value"');
-    for (let i = 0; i < end - start; i++) this[start + i] = bytes[i % bytes.length];
+    if (typeof value === 'string') {
+      if (start === undefined || typeof start === 'string') { encoding = start; start = undefined; }
+      else if (typeof end === 'string') { encoding = end; end = this.length; }
+      encoding = known(encoding);
+    }
+    if (start === undefined || typeof start === 'string') {
+      start = 0; end = this.length;
+      if (end === 0) return this;
+    } else {
+      if (end === undefined || typeof end === 'string') end = this.length;
+      start = +start; end = +end;
+      if (!(start >= 0) || !(end >= 0 && end <= this.length)) throw new RE('Out of range index');
+      if (start >= end) return this;
+      start = floor(start); end = floor(end);
+    }
+    if (typeof value !== 'string' && !isView(value)) { apply(u8fill, this, [value & 255, start, end]); return this; }
+    const bytes = typeof value !== 'string' ? new U8(value.buffer, value.byteOffset, value.byteLength) : value === '' ? [0] : encode(value, encoding);
+    const size = bytes.length;
+    if (size === 0) throw new TE('The argument \'value\' is invalid. Received ' + (typeof value === 'string' ? "'" + value + "'" : 'an empty list'));
+    for (let i = start, j = 0; i < end; i++) { this[i] = bytes[j]; if (++j === size) j = 0; }
     return this;
   },
   write(string, offset, length, encoding) {
@@ -407,15 +495,8 @@ define(Buffer.prototype, '_isBuffer', { value: true, writable: true, enumerable:
 define(Buffer.prototype, 'parent', { get() { return Buffer.isBuffer(this) ? this.buffer : undefined; }, configurable: true });
 define(Buffer.prototype, 'offset', { get() { return Buffer.isBuffer(this) ? this.byteOffset : undefined; }, configurable: true });
 
-// A view of `size` bytes at `offset`. With `noAssert` what lies outside counts as zero.
-function viewAt(buffer, offset, size, noAssert) {
-  if (offset % 1 !== 0 || offset < 0) throw new RE('offset is not uint');
-  if (offset + size > buffer.length) {
-    if (noAssert !== true) throw new RE('Trying to access beyond buffer length');
-    const padded = new U8(size);
-    for (let i = 0; i < size; i++) padded[i] = buffer[offset + i];
-    return new View(padded.buffer);
-  }
+function viewAt(buffer, offset, size) {
+  inside(buffer, offset, size);
   return new View(buffer.buffer, buffer.byteOffset + offset, size);
 }
 function room(buffer, offset, size) {
@@ -429,41 +510,101 @@ function pair(name, spelling, read, write) {
   numbers['write' + name] = write;
   if (spelling !== name) { numbers['read' + spelling] = read; numbers['write' + spelling] = write; }
 }
-function integers(name, spelling, size, low, high) {
-  const get = View.prototype['get' + (low < 0 ? 'Int' : 'Uint') + size * 8], set = View.prototype['set' + (low < 0 ? 'Int' : 'Uint') + size * 8];
-  for (const little of size === 1 ? [undefined] : [true, false]) {
-    const suffix = little === undefined ? '' : little ? 'LE' : 'BE';
-    pair(name + suffix, spelling + suffix,
-      function (offset, noAssert) { return apply(get, viewAt(this, offset >>> 0, size, noAssert), [0, little]); },
-      function (value, offset, noAssert) {
-        value = +value; offset >>>= 0;
-        if (noAssert !== true) {
-          if (value > high || value < low) throw new RE('"value" argument is out of bounds');
-          room(this, offset, size);
-        } else if (offset + size > this.length) return offset + size;
-        apply(set, new View(this.buffer, this.byteOffset + offset, size), [0, value, little]);
-        return offset + size;
-      });
-  }
+// Reads and writes byte by byte: a DataView for each would cost ten times that. Bytes outside count as zero for those who
+// want no assertion.
+function inside(buffer, offset, size, noAssert) {
+  if (offset + size > buffer.length && noAssert !== true) throw new RE('Trying to access beyond buffer length');
 }
-integers('UInt8', 'Uint8', 1, 0, 0xff);
-integers('Int8', 'Int8', 1, -0x80, 0x7f);
-integers('UInt16', 'Uint16', 2, 0, 0xffff);
-integers('Int16', 'Int16', 2, -0x8000, 0x7fff);
-integers('UInt32', 'Uint32', 4, 0, 0xffffffff);
-integers('Int32', 'Int32', 4, -0x80000000, 0x7fffffff);
+// Whether there is something to write.
+function checkWrite(buffer, value, offset, size, low, high, noAssert) {
+  if (noAssert !== true) {
+    if (value > high || value < low) throw new RE('"value" argument is out of bounds');
+    if (offset + size > buffer.length) throw new RE('Index out of range');
+  }
+  return offset + size <= buffer.length;
+}
+pair('UInt8', 'Uint8',
+  function readUInt8(offset, noAssert) { offset >>>= 0; inside(this, offset, 1, noAssert); return this[offset] | 0; },
+  function writeUInt8(value, offset, noAssert) {
+    value = +value; offset >>>= 0;
+    if (checkWrite(this, value, offset, 1, 0, 0xff, noAssert)) this[offset] = value;
+    return offset + 1;
+  });
+pair('Int8', 'Int8',
+  function readInt8(offset, noAssert) { offset >>>= 0; inside(this, offset, 1, noAssert); return this[offset] << 24 >> 24; },
+  function writeInt8(value, offset, noAssert) {
+    value = +value; offset >>>= 0;
+    if (checkWrite(this, value, offset, 1, -0x80, 0x7f, noAssert)) this[offset] = value;
+    return offset + 1;
+  });
+pair('UInt16LE', 'Uint16LE',
+  function readUInt16LE(offset, noAssert) { offset >>>= 0; inside(this, offset, 2, noAssert); return this[offset] | this[offset + 1] << 8; },
+  function writeUInt16LE(value, offset, noAssert) {
+    value = +value; offset >>>= 0;
+    if (checkWrite(this, value, offset, 2, 0, 0xffff, noAssert)) { this[offset] = value; this[offset + 1] = value >>> 8; }
+    return offset + 2;
+  });
+pair('UInt16BE', 'Uint16BE',
+  function readUInt16BE(offset, noAssert) { offset >>>= 0; inside(this, offset, 2, noAssert); return this[offset] << 8 | this[offset + 1]; },
+  function writeUInt16BE(value, offset, noAssert) {
+    value = +value; offset >>>= 0;
+    if (checkWrite(this, value, offset, 2, 0, 0xffff, noAssert)) { this[offset] = value >>> 8; this[offset + 1] = value; }
+    return offset + 2;
+  });
+pair('Int16LE', 'Int16LE',
+  function readInt16LE(offset, noAssert) { offset >>>= 0; inside(this, offset, 2, noAssert); return (this[offset] | this[offset + 1] << 8) << 16 >> 16; },
+  function writeInt16LE(value, offset, noAssert) {
+    value = +value; offset >>>= 0;
+    if (checkWrite(this, value, offset, 2, -0x8000, 0x7fff, noAssert)) { this[offset] = value; this[offset + 1] = value >>> 8; }
+    return offset + 2;
+  });
+pair('Int16BE', 'Int16BE',
+  function readInt16BE(offset, noAssert) { offset >>>= 0; inside(this, offset, 2, noAssert); return (this[offset] << 8 | this[offset + 1]) << 16 >> 16; },
+  function writeInt16BE(value, offset, noAssert) {
+    value = +value; offset >>>= 0;
+    if (checkWrite(this, value, offset, 2, -0x8000, 0x7fff, noAssert)) { this[offset] = value >>> 8; this[offset + 1] = value; }
+    return offset + 2;
+  });
+const read32LE = (b, at) => b[at] | b[at + 1] << 8 | b[at + 2] << 16 | b[at + 3] << 24;
+const read32BE = (b, at) => b[at] << 24 | b[at + 1] << 16 | b[at + 2] << 8 | b[at + 3];
+function write32LE(b, value, at) { b[at] = value; b[at + 1] = value >>> 8; b[at + 2] = value >>> 16; b[at + 3] = value >>> 24; }
+function write32BE(b, value, at) { b[at] = value >>> 24; b[at + 1] = value >>> 16; b[at + 2] = value >>> 8; b[at + 3] = value; }
+for (const [suffix, read, write] of [['LE', read32LE, write32LE], ['BE', read32BE, write32BE]]) {
+  pair('UInt32' + suffix, 'Uint32' + suffix,
+    function (offset, noAssert) { offset >>>= 0; inside(this, offset, 4, noAssert); return read(this, offset) >>> 0; },
+    function (value, offset, noAssert) {
+      value = +value; offset >>>= 0;
+      if (checkWrite(this, value, offset, 4, 0, 0xffffffff, noAssert)) write(this, value, offset);
+      return offset + 4;
+    });
+  pair('Int32' + suffix, 'Int32' + suffix,
+    function (offset, noAssert) { offset >>>= 0; inside(this, offset, 4, noAssert); return read(this, offset); },
+    function (value, offset, noAssert) {
+      value = +value; offset >>>= 0;
+      if (checkWrite(this, value, offset, 4, -0x80000000, 0x7fffffff, noAssert)) write(this, value, offset);
+      return offset + 4;
+    });
+}
 
-for (const [name, kind, size] of [['Float', 'Float32', 4], ['Double', 'Float64', 8]]) {
-  const get = View.prototype['get' + kind], set = View.prototype['set' + kind];
+// Floating numbers go through eight bytes that the processor reads either way.
+const bits = new U8(8), single = new Float32Array(bits.buffer), double = new Float64Array(bits.buffer);
+for (const [name, size, box] of [['Float', 4, single], ['Double', 8, double]]) {
   for (const little of [true, false]) {
     const full = name + (little ? 'LE' : 'BE');
     pair(full, full,
-      function (offset, noAssert) { return apply(get, viewAt(this, offset >>> 0, size, noAssert), [0, little]); },
-      function (value, offset, noAssert) {
+      function (offset, noAssert) {
         offset >>>= 0;
-        if (noAssert !== true) room(this, offset, size);
-        else if (offset + size > this.length) return offset + size;
-        apply(set, new View(this.buffer, this.byteOffset + offset, size), [0, +value, little]);
+        inside(this, offset, size, noAssert);
+        if (little) for (let i = 0; i < size; i++) bits[i] = this[offset + i];
+        else for (let i = 0; i < size; i++) bits[size - 1 - i] = this[offset + i];
+        return box[0];
+      },
+      function (value, offset, noAssert) {
+        box[0] = +value; offset >>>= 0;
+        if (noAssert !== true && offset + size > this.length) throw new RE('Index out of range');
+        if (offset + size > this.length) return offset + size;
+        if (little) for (let i = 0; i < size; i++) this[offset + i] = bits[i];
+        else for (let i = 0; i < size; i++) this[offset + i] = bits[size - 1 - i];
         return offset + size;
       });
   }
@@ -494,11 +635,10 @@ function checkWidth(width) {
 for (const little of [true, false]) {
   const suffix = little ? 'LE' : 'BE';
   const read = (buffer, offset, width, noAssert, signed) => {
-    width = checkWidth(width);
-    const view = viewAt(buffer, offset >>> 0, width, noAssert);
-    const bytes = new U8(view.buffer, view.byteOffset, width);
+    offset >>>= 0; width = checkWidth(width);
+    inside(buffer, offset, width, noAssert);
     let value = 0;
-    for (let i = 0; i < width; i++) value = value * 256 + bytes[little ? width - 1 - i : i];
+    for (let i = 0; i < width; i++) value = value * 256 + (buffer[offset + (little ? width - 1 - i : i)] | 0);
     return signed && value >= 2 ** (8 * width - 1) ? value - 2 ** (8 * width) : value;
   };
   const write = (buffer, value, offset, width, noAssert, signed) => {

@@ -4,11 +4,13 @@
 #include <JavaScriptCore/JavaScript.h>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "driver/wire.h"
 
@@ -39,7 +41,16 @@ class ScriptHost {
   void unload(std::uint32_t number);
   // True where the driver's global object is warm: the call is then likely to be quick.
   [[nodiscard]] bool is_warm(std::uint32_t number) const;
-  ScriptResult call(const wire::Call& frame);
+  // `now`: the time, which the caller knows anyhow.
+  ScriptResult call(const wire::Call& frame, std::chrono::steady_clock::time_point now);
+  // Runs `work`, which calls warm drivers, within one entry into the machine: entering costs twice what a small
+  // driver's call does. Where `work` finds `ended()` it returns; it calls no driver that is not `is_plain`.
+  void within(const std::function<void()>& work);
+  // The driver can be called within an entry: it is warm, and its text knows nothing of promises. What those leave to
+  // be done is done when the machine is left, and is to be over before another driver's turn.
+  [[nodiscard]] bool is_plain(std::uint32_t number) const;
+  // A call has run out of time: nothing more runs in this entry.
+  [[nodiscard]] bool ended() const { return unsettled_; }
   ScriptResult inspect(const wire::Inspect& frame);
   // False once a driver has left the machine so that nobody else can run in it: the process is to be ended.
   [[nodiscard]] bool usable() const { return usable_; }
@@ -70,6 +81,8 @@ class ScriptHost {
     std::uint32_t call_limit_ms = 0;  // 0: none of its own
     std::uint64_t result_limit = 0;
     std::uint8_t flags = 0;
+    bool plain = false;       // its text knows nothing of promises
+    std::uint64_t entry = 0;  // the last entry in which it was called
     std::string id, source, points_source, points_schema;
     std::unique_ptr<Context> context;
     std::list<std::uint32_t>::iterator recent;  // valid while there is a context
@@ -84,9 +97,12 @@ class ScriptHost {
   ScriptResult invoke(const Script& script, const wire::Call& frame);
   ScriptResult text_result(JSContextRef context, JSValueRef value, std::uint64_t limit);
   Context* make_context();
-  void settle(Context& context);
+  void settle();
+  bool open_entrance();
   void drop(Script& script);
   static bool stop_requested(JSContextRef context, void* self);
+  static JSValueRef enter(JSContextRef context, JSObjectRef function, JSObjectRef, std::size_t, const JSValueRef*,
+                          JSValueRef*);
 
   wire::Page& page_;
   JSContextGroupRef group_ = nullptr;
@@ -95,7 +111,15 @@ class ScriptHost {
   std::uint64_t result_limit_ = 1u << 20;
   std::uint32_t call_limit_ms_ = 1000, set_limit_ms_ = 0;
   bool timed_out_ = false, usable_ = true;
-  std::string scratch_;
+
+  // Entries.
+  JSGlobalContextRef own_ = nullptr;  // no driver's
+  JSObjectRef entrance_ = nullptr;    // a function that runs *work_
+  const std::function<void()>* work_ = nullptr;
+  bool inside_ = false, unsettled_ = false;
+  std::uint64_t entry_ = 0, calls_ = 0, seen_call_ = 0;
+  unsigned looks_ = 0;               // of the watchdog's at one call of an entry
+  std::vector<JSValueRef> numbers_;  // numbers alone, which the collector need not see
 };
 
 }  // namespace sluice::driver

@@ -21,9 +21,15 @@ std::string join(const std::vector<message::Fault>& faults) {
 
 }  // namespace
 
-Downlinks::Downlinks(Router& router, driver::Catalogue& catalogue, driver::Engine& engine, store::Events& events,
-                     Clock& clock, Metrics& metrics, SendDownlink send)
-    : router_(router), catalogue_(catalogue), engine_(engine), events_(events), clock_(clock), send_(std::move(send)) {
+Downlinks::Downlinks(Router& router, driver::Catalogue& catalogue, driver::Engine& engine, driver::Journal& journal,
+                     store::Events& events, Clock& clock, Metrics& metrics, SendDownlink send)
+    : router_(router),
+      catalogue_(catalogue),
+      engine_(engine),
+      journal_(journal),
+      events_(events),
+      clock_(clock),
+      send_(std::move(send)) {
   accepted_ = metrics.counter("sluice_downlink_accepted_total", "Downlinks taken by a network server.");
   refused_ = metrics.counter("sluice_downlink_refused_total", "Downlinks refused.");
 }
@@ -78,9 +84,20 @@ void Downlinks::encode(const HandlingPtr& state) {
   job.input.fport = downlink.fport;
   job.input.time = clock_.now();
   job.input.dev_eui = downlink.dev_eui;
-  job.done = [this, state](driver::Outcome outcome) {
+  job.done = [this, state, code](const driver::Outcome& outcome) {
+    journal_.note({.code = *code,
+                   .operation = driver::Operation::encode_downlink,
+                   .dev_eui = state->downlink.dev_eui,
+                   .fport = state->downlink.fport,
+                   .input = *state->downlink.payload,
+                   .outcome = outcome});
     if (!outcome.ok) {
-      refuse(*state, {.status = Status::driver_refused, .text = outcome.message, .code = outcome.code});
+      refuse(*state, {.status = Status::driver_refused,
+                      .text = outcome.message,
+                      .code = outcome.code,
+                      .driver_id = code->id,
+                      .driver_errors = outcome.errors,
+                      .warnings = outcome.warnings});
       return;
     }
     state->downlink.payload_hex = outcome.payload_hex;

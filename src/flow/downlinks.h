@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "driver/catalogue.h"
 #include "driver/engine.h"
+#include "driver/journal.h"
 #include "message/downlink.h"
 #include "store/events.h"
 
@@ -21,11 +22,13 @@ struct DownlinkResult {
   enum class Status { accepted, invalid, driver_refused, network_refused, no_answer, no_network_server, busy };
   Status status = Status::accepted;
   std::string dev_eui, correlation_id;
-  std::string text;                    // why not
-  std::string code;                    // "com-5002" where a driver refused
-  std::vector<message::Fault> faults;  // of an invalid one
-  bool is_command = true;              // false: JSON without DevEUI_downlink, nothing was done
-  message::Downlink downlink;          // as far as it was read; for the report of a refusal
+  std::string text;                                            // why not
+  std::string code;                                            // "com-5002" where a driver refused
+  std::vector<message::Fault> faults;                          // of an invalid one
+  bool is_command = true;                                      // false: JSON without DevEUI_downlink, nothing was done
+  message::Downlink downlink;                                  // as far as it was read; for the report of a refusal
+  std::string driver_id = {};                                  // who refused
+  std::vector<std::string> driver_errors = {}, warnings = {};  // what it said
 };
 
 // Where a downlink comes from, and what it takes from there.
@@ -44,8 +47,8 @@ using SendDownlink =
 // network server. Refused ones give an event connection-1501. Thread-safe; never blocks.
 class Downlinks {
  public:
-  Downlinks(Router& router, driver::Catalogue& catalogue, driver::Engine& engine, store::Events& events, Clock& clock,
-            Metrics& metrics, SendDownlink send);
+  Downlinks(Router& router, driver::Catalogue& catalogue, driver::Engine& engine, driver::Journal& journal,
+            store::Events& events, Clock& clock, Metrics& metrics, SendDownlink send);
   // `done` is called once, from any thread.
   void handle(DownlinkSource source, std::string body, std::function<void(DownlinkResult)> done);
 
@@ -63,6 +66,7 @@ class Downlinks {
   Router& router_;
   driver::Catalogue& catalogue_;
   driver::Engine& engine_;
+  driver::Journal& journal_;
   store::Events& events_;
   Clock& clock_;
   SendDownlink send_;

@@ -25,6 +25,9 @@ constexpr std::string_view kAuto = "actility:auto:1";
 // (driver::EngineOptions), so that these never fill it.
 constexpr std::size_t kWindow = 8192;
 constexpr std::size_t kTake = 512;
+// How far back stored uplinks are looked for.
+constexpr std::size_t kLookBack = 100'000;
+constexpr std::uint64_t kLookBackBytes = 64u << 20;
 
 // A message on its way through the router.
 struct Work {
@@ -38,7 +41,7 @@ struct Work {
 struct Completion {
   std::uint64_t seq;
   std::size_t driver;
-  std::string driver_id;
+  driver::DriverCodePtr code;
   driver::Outcome outcome;
 };
 
@@ -131,6 +134,7 @@ struct Router::Impl {
   store::Store& store;
   driver::Catalogue& catalogue;
   driver::Engine& engine;
+  driver::Journal& journal;
   store::Events& events;
   Clock& clock;
   Devices devices;
@@ -153,11 +157,12 @@ struct Router::Impl {
   std::shared_ptr<Metrics::Value> routed_total, unmatched_total, decoded_total, failed_total, in_flight;
 
   Impl(queue::Queue& queue_, store::Store& store_, driver::Catalogue& catalogue_, driver::Engine& engine_,
-       store::Events& events_, Clock& clock_, Metrics& metrics)
+       driver::Journal& journal_, store::Events& events_, Clock& clock_, Metrics& metrics)
       : queue(queue_),
         store(store_),
         catalogue(catalogue_),
         engine(engine_),
+        journal(journal_),
         events(events_),
         clock(clock_),
         devices(queue_) {
@@ -277,10 +282,15 @@ struct Router::Impl {
     if (rule.driver_id.empty() || !decodable(m)) return 0;
     driver::DriverCodePtr code;
     if (rule.driver_id == kAuto) {
-      if (m.has_driver_cfg) code = catalogue.choose(m.account, m.application, m.model);
+      if (m.has_driver_cfg) {
+        code = catalogue.choose(m.account, m.application, m.model);
+        if (!code) note_no_code(m, catalogue.choose_without_code(m.account, m.application, m.model));
+      }
     } else {
       code = catalogue.find(m.account, rule.driver_id);
-      if (!code) {
+      if (!code && catalogue.is_without_code(m.account, rule.driver_id)) {
+        note_no_code(m, rule.driver_id);
+      } else if (!code) {
         events.add(m.account, "warn", "driver-2003",
                    "Flow " + rule.id + " names a driver that does not exist: " + rule.driver_id +
                        "; its messages pass undecoded",
@@ -299,17 +309,24 @@ struct Router::Impl {
     driver::Job job;
     job.code = code;
     job.input = input_of(m);
-    job.done = [inbox = inbox, seq = m.seq, slot, id = code->id](driver::Outcome outcome) {
+    job.done = [inbox = inbox, seq = m.seq, slot, code](driver::Outcome outcome) {
       bool first = false;
       {
         std::lock_guard lock(inbox->mutex);
         first = inbox->completions.empty();
-        inbox->completions.push_back({seq, slot, id, std::move(outcome)});
+        inbox->completions.push_back({seq, slot, code, std::move(outcome)});
         if (first && inbox->queue) inbox->queue->wake();
       }
       if (first) inbox->changed.notify_one();
     };
     return job;
+  }
+
+  void note_no_code(const message::Message& m, const std::string& driver_id) {
+    if (driver_id.empty()) return;
+    events.add(m.account, "warn", "driver-2003",
+               "No driver code: driver " + driver_id + " is known, its code is not here; its messages pass undecoded",
+               {{"driverId", driver_id}, {"DevEUI", m.dev_eui}});
   }
 
   void note_unmatched(const message::Message& m, bool no_flow) {
@@ -336,8 +353,10 @@ struct Router::Impl {
 
   message::DecodedPtr keep(const message::Message& m, Completion& completion) {
     auto decoded = std::make_shared<message::Decoded>();
-    decoded->driver_id = completion.driver_id;
+    decoded->driver_id = completion.code->id;
     auto& outcome = completion.outcome;
+    journal.note(
+        {.code = *completion.code, .dev_eui = m.dev_eui, .fport = m.fport, .input = m.payload_hex, .outcome = outcome});
     if (outcome.ok) {
       decoded_total->add();
       decoded->payload = std::move(outcome.data);
@@ -345,10 +364,6 @@ struct Router::Impl {
       return decoded;
     }
     failed_total->add();
-    bool limit = outcome.code == "com-5004";
-    events.add(m.account, "error", limit ? "driver-2002" : "driver-2001",
-               (limit ? "Driver over its time or memory: " : "Driver failed on a message: ") + outcome.message,
-               {{"driverId", completion.driver_id}, {"DevEUI", m.dev_eui}, {"cause", outcome.message}});
     decoded->error_code = std::move(outcome.code);
     decoded->error_message = std::move(outcome.message);
     return decoded;
@@ -397,8 +412,8 @@ struct Router::Impl {
 };
 
 Router::Router(queue::Queue& queue, store::Store& store, driver::Catalogue& catalogue, driver::Engine& engine,
-               store::Events& events, Clock& clock, Metrics& metrics)
-    : impl_(std::make_unique<Impl>(queue, store, catalogue, engine, events, clock, metrics)) {}
+               driver::Journal& journal, store::Events& events, Clock& clock, Metrics& metrics)
+    : impl_(std::make_unique<Impl>(queue, store, catalogue, engine, journal, events, clock, metrics)) {}
 
 Router::~Router() {
   stop();
@@ -455,6 +470,37 @@ std::string Router::driver_for(const std::string& account, const std::string& de
     }
   }
   return {};
+}
+
+std::vector<Router::StoredUplink> Router::last_uplinks(const std::string& account, const std::string& driver_id,
+                                                       std::size_t last) const {
+  std::vector<StoredUplink> found;
+  auto flows = impl_->flows();
+  auto decodes = [&](const message::Message& m) {
+    Thing thing;
+    thing.dev_eui = m.dev_eui;
+    if (auto facts = impl_->devices.find(account, m.dev_eui)) {
+      for (const auto& tag : facts->tags)
+        thing.tags.push_back(fold(tag));
+      thing.model = facts->model;
+      thing.application = facts->application;
+    }
+    for (const auto* rule : flows->match(account, thing)) {
+      if (rule->targets.empty()) continue;
+      if (equals_ignoring_case(rule->driver_id, driver_id)) return true;
+      if (rule->driver_id != kAuto || !m.has_driver_cfg) continue;
+      auto code = impl_->catalogue.choose(account, m.application, m.model);
+      if (code && code->id == driver_id) return true;
+    }
+    return false;
+  };
+  impl_->queue.read_back(kLookBack, kLookBackBytes, [&](const message::MessagePtr& message) {
+    if (message->account == account && decodable(*message) && decodes(*message)) {
+      found.push_back({message, input_of(*message)});
+    }
+    return found.size() < last;
+  });
+  return found;
 }
 
 }  // namespace sluice::flow

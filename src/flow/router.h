@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "driver/catalogue.h"
 #include "driver/engine.h"
+#include "driver/journal.h"
 #include "message/message.h"
 #include "store/events.h"
 #include "store/store.h"
@@ -24,7 +25,7 @@ namespace sluice::flow {
 class Router {
  public:
   Router(queue::Queue& queue, store::Store& store, driver::Catalogue& catalogue, driver::Engine& engine,
-         store::Events& events, Clock& clock, Metrics& metrics);
+         driver::Journal& journal, store::Events& events, Clock& clock, Metrics& metrics);
   ~Router();
   // Reads the flows and starts routing where the last run stopped.
   Result<void> start();
@@ -43,6 +44,16 @@ class Router {
   // "actility:auto:1"; empty where none.
   [[nodiscard]] std::string driver_for(const std::string& account, const std::string& dev_eui,
                                        const std::string& connection_id) const;
+
+  // A stored uplink, and what a driver gets of it.
+  struct StoredUplink {
+    message::MessagePtr message;
+    driver::Input input;
+  };
+  // The newest stored uplinks that this driver would decode by today's flows, newest first, at most `last`, looked for
+  // among the newest 100,000 messages and 64 MiB. Blocks on the disk.
+  [[nodiscard]] std::vector<StoredUplink> last_uplinks(const std::string& account, const std::string& driver_id,
+                                                       std::size_t last) const;
 
   struct Impl;
 

@@ -52,6 +52,8 @@ class RouterTest : public testing::Test {
     std::filesystem::create_directories(directory_);
     store_ = std::move(*store::open_sqlite(directory_, SecretBox(random_bytes(32)), system_clock()));
     events_ = std::make_unique<store::Events>(*store_, system_clock(), metrics_);
+    log_ = std::make_unique<store::DriverLog>(*store_, system_clock(), metrics_);
+    journal_ = std::make_unique<driver::Journal>(*log_, *events_, system_clock(), metrics_);
     catalogue_ = std::make_unique<driver::Catalogue>(*store_);
     engine_ = std::make_unique<driver::Engine>(driver::EngineOptions{}, metrics_);
     auto started = engine_->start();
@@ -72,7 +74,8 @@ class RouterTest : public testing::Test {
     options.directory = directory_ + "/queue";
     queue_ = std::move(*queue::open_rocks(options, system_clock(), metrics_));
     queue_->subscribe(&collector_);
-    router_ = std::make_unique<Router>(*queue_, *store_, *catalogue_, *engine_, *events_, system_clock(), metrics_);
+    router_ = std::make_unique<Router>(*queue_, *store_, *catalogue_, *engine_, *journal_, *events_, system_clock(),
+                                       metrics_);
     EXPECT_TRUE(router_->start());
   }
   void add_flow(const std::string& resource) {
@@ -118,6 +121,8 @@ class RouterTest : public testing::Test {
   Collector collector_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<store::Events> events_;
+  std::unique_ptr<store::DriverLog> log_;
+  std::unique_ptr<driver::Journal> journal_;
   std::unique_ptr<driver::Catalogue> catalogue_;
   std::unique_ptr<driver::Engine> engine_;
   std::unique_ptr<queue::Queue> queue_;
@@ -228,6 +233,66 @@ TEST_F(RouterTest, MatchlessIsCountedAndTold) {
   auto events = store_->events(query);
   ASSERT_TRUE(events);
   ASSERT_EQ(events->size(), 1u);  // folded
+}
+
+TEST_F(RouterTest, AFailingDriverIsOneEventAndItsConsoleIsKept) {
+  add_driver("bad",
+             "function decodeUplink(i) { console.log('got', i.bytes.length); throw new Error('no ' + Math.random()) }");
+  add_flow(R"({"connectors":[{"id":"x","connectionId":"7"}],"driver":{"id":"custom:bad:1"}})");
+  for (int i = 0; i < 300; ++i)
+    send(uplink(i % 2 ? kA : kB, i));
+  collector_.wait(7, 300);
+  events_->flush();
+  auto told = *store_->events({.account = "1", .from = 0, .to = system_clock().now() + 1, .code = "driver-2001"});
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].data.at("count"), 300);
+  EXPECT_EQ(told[0].data.at("devices"), 2);
+  journal_->flush_log();
+  auto entries =
+      *store_->driver_log({.account = "1", .driver_id = "custom:bad:1", .from = 0, .to = system_clock().now() + 1});
+  ASSERT_FALSE(entries.empty());
+  EXPECT_EQ(entries.back().data.at("lines").at(0), "got 2");
+  EXPECT_EQ(entries.back().data.at("payload"), "0102");
+  auto statistics = journal_->statistics().of("1", "custom:bad:1");
+  ASSERT_TRUE(statistics);
+  EXPECT_EQ(statistics->of(driver::Operation::decode_uplink).failures, 300u);
+  EXPECT_GT(statistics->of(driver::Operation::decode_uplink).times.quantile(0.5), 0u);
+}
+
+TEST_F(RouterTest, FindsTheLastUplinksOfADriver) {
+  add_driver("one", "function decodeUplink(i) { return {data: {}} }");
+  add_driver("two", "function decodeUplink(i) { return {data: {}} }");
+  add_flow(
+      R"({"connectors":[{"id":"x","connectionId":"7"}],"matchers":[{"type":"key","key":"lora:00000000000000aa"}],"driver":{"id":"custom:one:1"}})");
+  add_flow(
+      R"({"connectors":[{"id":"x","connectionId":"8"}],"matchers":[{"type":"key","key":"lora:00000000000000bb"}],"driver":{"id":"actility:auto:1"}})");
+  const std::string cfg = R"(,"DriverCfg":{"app":{"pId":"acme","mId":"two","ver":"1"}})";
+  for (int i = 0; i < 10; ++i) {
+    send(uplink(kA, i));
+    send(uplink(kB, i, i % 2 ? cfg : ""));
+  }
+  send(R"({"DevEUI_uplink":{"DevEUI":"00000000000000AA","FPort":1,"FCntUp":99}})");  // nothing to decode
+  collector_.wait(7, 11);
+  collector_.wait(8, 10);
+  auto ones = router_->last_uplinks("1", "custom:one:1", 4);
+  ASSERT_EQ(ones.size(), 4u);
+  EXPECT_EQ(ones[0].message->fcnt_up, 9);
+  EXPECT_EQ(ones[3].message->fcnt_up, 6);
+  EXPECT_EQ(ones[0].input.payload_hex, "0102");
+  EXPECT_EQ(router_->last_uplinks("1", "custom:one:1", 100).size(), 10u);
+  EXPECT_EQ(router_->last_uplinks("1", "custom:two:1", 100).size(), 5u);
+  EXPECT_TRUE(router_->last_uplinks("2", "custom:one:1", 100).empty());
+}
+
+TEST_F(RouterTest, ADriverKnownWithoutCodeIsTold) {
+  add_driver("hidden", "");
+  add_flow(R"({"connectors":[{"id":"x","connectionId":"7"}],"driver":{"id":"actility:auto:1"}})");
+  send(uplink(kA, 1, R"(,"DriverCfg":{"app":{"pId":"acme","mId":"hidden","ver":"1"}})"));
+  EXPECT_EQ(collector_.wait(7, 1)[0].decoded, nullptr);
+  events_->flush();
+  auto told = *store_->events({.account = "1", .from = 0, .to = system_clock().now() + 1, .code = "driver-2003"});
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_TRUE(told[0].message.starts_with("No driver code")) << told[0].message;
 }
 
 }  // namespace

@@ -98,6 +98,11 @@ class Queue : public Log {
                                                 std::chrono::milliseconds timeout) = 0;
   // Wakes next() early.
   virtual void wake() = 0;
+  // Stored messages from the newest backwards, those already routed too (the log keeps them up to keep_bytes), each
+  // given to `look` until it says false, or `max_count` messages or `max_bytes` of them were read. Blocks on the disk;
+  // runs beside everything else. Damaged ones are passed over.
+  virtual void read_back(std::size_t max_count, std::uint64_t max_bytes,
+                         const std::function<bool(const message::MessagePtr&)>& look) = 0;
   // What was routed before the last stop.
   virtual Progress progress() = 0;
   // Puts routed messages on their lists and remembers the progress, both in one write. Waits while the writer is

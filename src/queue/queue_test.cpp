@@ -327,5 +327,31 @@ TEST_F(QueueTest, RandomActionsAgainstAModel) {
   }
 }
 
+TEST_F(QueueTest, ReadsBackFromTheNewestRoutedOrNot) {
+  open();
+  for (int i = 1; i <= 20; ++i)
+    ASSERT_TRUE(append(report(1, i)));
+  route_all(0, 7);
+  for (int i = 21; i <= 30; ++i)
+    ASSERT_TRUE(append(report(1, i)));
+  auto read = [&](std::size_t max, std::uint64_t bytes, std::size_t want) {
+    std::vector<std::int64_t> counters;
+    queue_->read_back(max, bytes, [&](const message::MessagePtr& message) {
+      counters.push_back(*message->fcnt_up);
+      return counters.size() < want;
+    });
+    return counters;
+  };
+  auto all = read(1000, 1u << 20, 1000);
+  ASSERT_EQ(all.size(), 30u);
+  EXPECT_EQ(all.front(), 30);
+  EXPECT_EQ(all.back(), 1);
+  EXPECT_EQ(read(1000, 1u << 20, 3), (std::vector<std::int64_t>{30, 29, 28}));
+  EXPECT_EQ(read(5, 1u << 20, 1000).size(), 5u);
+  EXPECT_EQ(read(1000, 1, 1000).size(), 1u);
+  open();
+  EXPECT_EQ(read(1000, 1u << 20, 1000).size(), 30u);
+}
+
 }  // namespace
 }  // namespace sluice::queue

@@ -27,6 +27,10 @@ class RocksQueue final : public Queue {
     return log_->next(after, max, timeout);
   }
   void wake() override { log_->wake(); }
+  void read_back(std::size_t max_count, std::uint64_t max_bytes,
+                 const std::function<bool(const message::MessagePtr&)>& look) override {
+    log_->read_back(max_count, max_bytes, look);
+  }
   Progress progress() override { return lists_->progress(); }
   void put(std::vector<Routed> routed, Progress progress) override {
     lists_->put(std::move(routed), std::move(progress));

@@ -297,6 +297,22 @@ message::MessagePtr RocksLog::get(std::uint64_t seq) {
   return std::make_shared<const message::Message>(std::move(*message));
 }
 
+void RocksLog::read_back(std::size_t max_count, std::uint64_t max_bytes,
+                         const std::function<bool(const message::MessagePtr&)>& look) {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+  std::uint64_t bytes = 0;
+  std::size_t count = 0;
+  for (it->SeekToLast(); it->Valid() && count < max_count && bytes < max_bytes; it->Prev(), ++count) {
+    bytes += it->value().size();
+    auto message = message::decode_record(it->value().ToStringView());
+    if (!message) continue;
+    message->seq = read_u64(it->key().ToStringView());
+    if (!look(std::make_shared<const message::Message>(std::move(*message)))) return;
+  }
+}
+
 void RocksLog::trim(std::uint64_t needed) {
   std::uint64_t cut = 0;
   std::uint64_t bytes = 0;

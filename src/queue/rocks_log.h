@@ -26,6 +26,8 @@ class RocksLog {
   void wake();
   // One message, or null where it is gone or damaged. Blocks on the disk.
   message::MessagePtr get(std::uint64_t seq);
+  void read_back(std::size_t max_count, std::uint64_t max_bytes,
+                 const std::function<bool(const message::MessagePtr&)>& look);
   // Drops settled messages below `needed` that are over keep_bytes, and looks at the room left.
   void trim(std::uint64_t needed);
   [[nodiscard]] bool full() const { return full_.load(std::memory_order_relaxed); }
