@@ -11,6 +11,12 @@ namespace {
 using boost::json::array;
 using boost::json::object;
 
+// A whole number as one: 32, not 32.0.
+boost::json::value number(double value) {
+  auto whole = static_cast<std::int64_t>(value);
+  return static_cast<double>(whole) == value ? boost::json::value(whole) : boost::json::value(value);
+}
+
 object resource_of(const driver::Unit& unit) {
   object resource{
       {"id", unit.id}, {"name", unit.name}, {"type", unit.type}, {"symbol", unit.symbol}, {"set", "scalar-si"}};
@@ -26,7 +32,7 @@ object resource_of(const driver::Unit& unit) {
   resource["dimensions"] = std::move(dimensions);
   array steps;
   for (const auto& step : unit.steps)
-    steps.push_back(object{{"name", step.name}, {"value", step.value}});
+    steps.push_back(object{{"name", step.name}, {"value", number(step.value)}});
   resource["transformations"] = std::move(steps);
   resource["sensors"] = array(unit.sensors.begin(), unit.sensors.end());
   return resource;

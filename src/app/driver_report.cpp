@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "base/clock.h"
 #include "base/json.h"
 
 namespace sluice::app {
@@ -28,15 +27,6 @@ std::string blanks(std::size_t count) {
 bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
          static_cast<unsigned char>(c) >= 0x80;
-}
-
-std::string duration(std::uint32_t us) {
-  char text[32];
-  if (us < 1000)
-    std::snprintf(text, sizeof(text), "%u us", us);
-  else
-    std::snprintf(text, sizeof(text), "%.1f ms", us / 1000.0);
-  return text;
 }
 
 std::string value_text(const std::optional<boost::json::value>& value) {
@@ -71,7 +61,7 @@ class Writer {
     const auto& p = checked_.package;
     out_ += terminal_.paint(Ink::bold, printable(p.name.empty() ? p.path : p.name));
     if (!p.version.empty()) out_ += " " + printable(p.version);
-    if (p.application) out_ += terminal_.paint(Ink::dim, "  speaks " + printable(p.application->text()));
+    if (p.application) out_ += terminal_.paint(Ink::dim, "  for " + printable(p.application->text()));
     out_ += terminal_.paint(Ink::dim, std::string("  ") + driver::type_of_signature(checked_.signature)) + "\n";
     out_ += terminal_.paint(Ink::dim, printable(p.path)) + "\n";
   }
@@ -87,7 +77,7 @@ class Writer {
     std::size_t width = 0;
     for (const auto& example : checked_.examples)
       width = std::max(width, columns(title(example)));
-    width = std::min<std::size_t>(width, terminal_.width() > 50 ? terminal_.width() - 36 : 20);
+    width = std::min<std::size_t>(width, terminal_.width() > 50 ? terminal_.width() - 22 : 28);
     for (std::size_t i = 0; i < checked_.tried.size(); ++i) {
       const auto& example = checked_.examples[i];
       const auto& tried = checked_.tried[i];
@@ -135,14 +125,8 @@ class Writer {
                                  : tried.good() ? kGood
                                                 : kBad) +
             " " + (tried.good() ? name : terminal_.paint(Ink::bold, name)) + "  " +
-            terminal_.paint(Ink::dim, padded(driver::to_string(example.kind), 15));
-    if (skipped) {
-      out_ += terminal_.paint(Ink::dim, " skipped: " + tried.problem);
-    } else if (tried.time_us > 0) {
-      out_ += terminal_.paint(Ink::dim, duration(tried.time_us));
-    }
-    while (out_.ends_with(' '))
-      out_.pop_back();
+            terminal_.paint(Ink::dim, driver::to_string(example.kind));
+    if (skipped) out_ += terminal_.paint(Ink::dim, "  skipped: " + tried.problem);
     out_ += "\n";
     if (tried.good() && !verbose_) return;
     if (skipped) return;

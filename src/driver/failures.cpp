@@ -14,7 +14,7 @@ constexpr std::size_t kMaxCause = 512;
 
 }  // namespace
 
-std::optional<Notice> Failures::failed(const EndedCall& call, std::uint32_t p99_us) {
+Notice Failures::failed(const EndedCall& call, std::uint32_t p99_us) {
   auto now = clock_.now();
   bool limit = call.outcome.code == "com-5004";
   const char* code = limit ? "driver-2002" : "driver-2001";

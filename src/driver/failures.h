@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -39,7 +38,7 @@ class Failures {
  public:
   explicit Failures(Clock& clock) : clock_(clock) {}
   // `p99_us`: of the driver's calls of this operation.
-  std::optional<Notice> failed(const EndedCall& call, std::uint32_t p99_us);
+  Notice failed(const EndedCall& call, std::uint32_t p99_us);
   std::vector<Notice> worked(const EndedCall& call);
   // A driver that is gone.
   void forget(const std::string& account, const std::string& driver_id);

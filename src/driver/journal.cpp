@@ -75,10 +75,8 @@ void Journal::note(const EndedCall& call) {
   if (call.outcome.time_us > 0) meter.seconds->observe(call.outcome.time_us * 1e-6);
   statistics_.note(call);
   if (call.outcome.ok) {
-    for (auto& notice : failures_.worked(call)) {
-      events_.update(std::move(notice.key), std::move(notice.account), std::move(notice.level), std::move(notice.code),
-                     std::move(notice.message), std::move(notice.data));
-    }
+    for (auto& notice : failures_.worked(call))
+      tell(std::move(notice));
   } else {
     std::uint32_t p99 = 0;
     if (call.outcome.code == "com-5004") {
@@ -86,12 +84,14 @@ void Journal::note(const EndedCall& call) {
         p99 = known->of(call.operation).times.quantile(0.99);
       }
     }
-    if (auto notice = failures_.failed(call, p99)) {
-      events_.update(std::move(notice->key), std::move(notice->account), std::move(notice->level),
-                     std::move(notice->code), std::move(notice->message), std::move(notice->data));
-    }
+    tell(failures_.failed(call, p99));
   }
   write(call, false);
+}
+
+void Journal::tell(Notice notice) {
+  events_.update(std::move(notice.key), std::move(notice.account), std::move(notice.level), std::move(notice.code),
+                 std::move(notice.message), std::move(notice.data));
 }
 
 void Journal::note_by_hand(const EndedCall& call) {

@@ -32,6 +32,7 @@ class Journal {
 
  private:
   void write(const EndedCall& call, bool by_hand);
+  void tell(Notice notice);
 
   store::DriverLog& log_;
   store::Events& events_;

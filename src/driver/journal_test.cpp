@@ -107,9 +107,8 @@ TEST(FailuresTest, OneEventWhileTheTroubleLasts) {
     auto device = "device " + std::to_string(i % 300);
     auto bad = failure("text " + std::to_string(i));
     auto notice = failures.failed({.code = code, .dev_eui = device, .outcome = bad}, 0);
-    ASSERT_TRUE(notice);
-    keys.insert(notice->key);
-    last = notice->data;
+    keys.insert(notice.key);
+    last = notice.data;
     EXPECT_TRUE(failures.worked({.code = code, .outcome = success()}).empty()) << "one that works is no end yet";
     clock.time += kMinute;
   }
@@ -127,13 +126,13 @@ TEST(FailuresTest, ANewEventOnlyAfterItHasBeenFineForAWhile) {
   auto code = code_of();
   auto bad = failure();
   auto good = success();
-  auto first = failures.failed({.code = code, .outcome = bad}, 0)->key;
+  auto first = failures.failed({.code = code, .outcome = bad}, 0).key;
   clock.time += kHour - 1;
   EXPECT_TRUE(failures.worked({.code = code, .outcome = good}).empty());
-  EXPECT_EQ(failures.failed({.code = code, .outcome = bad}, 0)->key, first);
+  EXPECT_EQ(failures.failed({.code = code, .outcome = bad}, 0).key, first);
   clock.time += 2 * kHour;
   // Silence is not being fine.
-  EXPECT_EQ(failures.failed({.code = code, .outcome = bad}, 0)->key, first);
+  EXPECT_EQ(failures.failed({.code = code, .outcome = bad}, 0).key, first);
   clock.time += kHour;
   auto again = failures.worked({.code = code, .outcome = good});
   ASSERT_EQ(again.size(), 1u);
@@ -142,8 +141,8 @@ TEST(FailuresTest, ANewEventOnlyAfterItHasBeenFineForAWhile) {
   EXPECT_EQ(again[0].data.at("driverId"), code.id.c_str());
   EXPECT_TRUE(failures.worked({.code = code, .outcome = good}).empty());
   auto next = failures.failed({.code = code, .outcome = bad}, 0);
-  EXPECT_NE(next->key, first);
-  EXPECT_EQ(next->data.at("count"), 1);
+  EXPECT_NE(next.key, first);
+  EXPECT_EQ(next.data.at("count"), 1);
 }
 
 TEST(FailuresTest, NewCodeThatWorksEndsItAtOnce) {
@@ -153,8 +152,8 @@ TEST(FailuresTest, NewCodeThatWorksEndsItAtOnce) {
   auto limit = failure("time", "com-5004");
   failures.failed({.code = code_of("r1"), .outcome = bad}, 0);
   auto slow = failures.failed({.code = code_of("r1"), .outcome = limit}, 250'000);
-  EXPECT_EQ(slow->code, "driver-2002");
-  EXPECT_EQ(slow->data.at("p99Ms"), 250.0);
+  EXPECT_EQ(slow.code, "driver-2002");
+  EXPECT_EQ(slow.data.at("p99Ms"), 250.0);
   EXPECT_TRUE(failures.worked({.code = code_of("r1"), .outcome = success()}).empty());
   EXPECT_EQ(failures.worked({.code = code_of("r2"), .outcome = success()}).size(), 2u);
 }
@@ -166,7 +165,7 @@ TEST(FailuresTest, TroubleThatLastsIsToldOnceADay) {
   auto bad = failure();
   std::set<std::string> keys;
   for (int i = 0; i < 72; ++i) {
-    keys.insert(failures.failed({.code = code, .outcome = bad}, 0)->key);
+    keys.insert(failures.failed({.code = code, .outcome = bad}, 0).key);
     clock.time += kHour;
   }
   EXPECT_EQ(keys.size(), 3u);

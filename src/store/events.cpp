@@ -16,6 +16,7 @@ constexpr std::size_t kMaxWaiting = 10'000;
 constexpr std::size_t kMaxFolds = 10'000;
 constexpr UnixMillis kFoldFor = 60'000;
 constexpr UnixMillis kUpdateFor = 24LL * 3600 * 1000;
+constexpr auto kGather = std::chrono::milliseconds(200);
 constexpr auto kFlushLimit = std::chrono::seconds(5);
 constexpr auto kRetryAfter = std::chrono::seconds(1);
 
@@ -64,6 +65,10 @@ struct Events::Impl {
       {
         std::unique_lock lock(mutex);
         wake.wait(lock, [&] { return stopping || !waiting.empty() || !changed.empty(); });
+        // A driver that fails with each message changes its event thousands of times a second: one write for all.
+        if (waiting.empty() && !changed.empty()) {
+          wake.wait_for(lock, kGather, [&] { return stopping || !waiting.empty() || asked > written; });
+        }
         if (waiting.empty() && changed.empty()) return;
         batch.swap(waiting);
         changes.swap(changed);
@@ -172,7 +177,7 @@ struct Events::Impl {
   std::condition_variable wake, idle;
   std::vector<Event> waiting;
   std::unordered_map<std::string, Event> changed;  // by key: the newest form alone
-  std::uint64_t added = 0, written = 0;
+  std::uint64_t added = 0, written = 0, asked = 0;
   bool stopping = false;
 
   std::unordered_map<std::string, Fold> folds;
@@ -240,6 +245,8 @@ void Events::update(std::string key, std::string account, std::string level, std
 void Events::flush() {
   std::unique_lock lock(impl_->mutex);
   auto upto = impl_->added;
+  impl_->asked = std::max(impl_->asked, upto);
+  impl_->wake.notify_one();
   impl_->idle.wait_for(lock, kFlushLimit, [&] { return impl_->written >= upto; });
 }
 
