@@ -274,6 +274,7 @@ function contextLeft(before) {
     throw new Err('The driver left a context that is no JSON: ' + textOf(thrown));
   }
   if (typeof text !== 'string') throw new Err('The driver left a context that is no JSON.');
+  if (text[0] !== '[') throw new Err('The driver left a context that is no array.');
   if (text === before) return '';
   if (text.length > kContextLimit) throw new Err('The driver left a context of over ' + kContextLimit + ' bytes.');
   return wellFormed(text);
