@@ -5,8 +5,8 @@
 //   {"do":"engine","fastHosts":n,"idleMs":n}                 starts it
 //   {"do":"driver","name":s,"file":s}                        reads and inspects a driver
 //   {"do":"decode","driver":s,"hex":s,"fPort":n}             one call: {ok, data or message, ms}
-//   {"do":"rate","calls":[[driver, hex, fPort],...],"seconds":n}  the calls over and over, many under way, in batches
-//   as the
+//   {"do":"rate","calls":[[driver, hex, fPort],...],"milliseconds":n}  the calls over and over, many under way, in
+//   batches as the
 //                                                            router hands them over: {calls, failed, seconds}
 #include <condition_variable>
 #include <fstream>
@@ -55,6 +55,7 @@ class Load {
     engine_.reset();
     EngineOptions options;
     options.fast_hosts = static_cast<unsigned>(json::int_or(order, "fastHosts", 1));
+    options.idle = std::chrono::milliseconds(json::int_or(order, "idleMs", options.idle.count()));
     engine_ = std::make_unique<Engine>(options, metrics_);
     if (const auto started = engine_->start(); !started) return refused(started.error());
     return json::object{};
