@@ -292,7 +292,7 @@ def measure_idle(options):
     drivers = add_all(engine, drivers)
     times = {name: [] for name, _, _ in drivers}
     before = after = (0, 0, 0)
-    for _ in range(5):
+    for _ in range(3):
         for name, _, uplinks in drivers:
             for payload, port in uplinks[:3]:
                 engine.ask(do="decode", driver=name, hex=payload, fPort=port)
