@@ -365,12 +365,15 @@ ScriptResult ScriptHost::explain(Context& context, JSValueRef exception) {
 
 ScriptResult ScriptHost::evaluate_in(Script& script, Context& context, bool wrapped) {
   context.global = JSGlobalContextCreateInGroup(group_, nullptr);
-  std::array<JSValueRef, 4> makers{};
+  std::array<JSValueRef, 5> makers{};
   makers[2] = JSValueMakeBoolean(context.global, (script.flags & wire::kUsesContext) != 0);
   JSValueRef exception = nullptr;
   makers[0] = JSScriptEvaluate(context.global, buffer_, nullptr, &exception);
   if (exception == nullptr) makers[1] = JSScriptEvaluate(context.global, environment_, nullptr, &exception);
   makers[3] = JSValueMakeUndefined(context.global);
+  makers[4] = JSObjectMakeTypedArrayWithBytesNoCopy(
+      context.global, kJSTypedArrayTypeUint8Array, handed_.data(), handed_.size(), [](void*, void*) {}, nullptr,
+      nullptr);
   if (exception == nullptr && (script.flags & wire::kTrusted) != 0) {
     makers[3] = evaluate_text(context, kPreludeCrypto, "prelude", &exception);
   }
@@ -470,7 +473,10 @@ ScriptResult ScriptHost::invoke(const Script& script, const wire::Call& frame) {
   const JSValueRef undefined = JSValueMakeUndefined(js);
   std::array<JSValueRef, 7> arguments = {
       JSValueMakeNumber(js, frame.operation), undefined, undefined, undefined, undefined, undefined, undefined};
-  if (frame.operation < 2) {
+  if (frame.operation < 2 && frame.bytes.size() <= handed_.size()) {
+    std::copy(frame.bytes.begin(), frame.bytes.end(), handed_.begin());
+    arguments[1] = JSValueMakeNumber(js, static_cast<double>(frame.bytes.size()));
+  } else if (frame.operation < 2) {
     numbers_.resize(frame.bytes.size());
     for (std::size_t i = 0; i < numbers_.size(); ++i) {
       numbers_[i] = JSValueMakeNumber(js, static_cast<unsigned char>(frame.bytes[i]));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <JavaScriptCore/JavaScript.h>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -131,7 +132,9 @@ class ScriptHost {
   const std::function<void()>* work_ = nullptr;
   bool inside_ = false, unsettled_ = false;
   std::uint64_t entry_ = 0, calls_ = 0, seen_call_ = 0;
-  unsigned looks_ = 0;               // of the watchdog's at one call of an entry
+  unsigned looks_ = 0;  // of the watchdog's at one call of an entry
+  // Seen by the prelude of every global object, never by a driver.
+  std::array<unsigned char, 256> handed_{};
   std::vector<JSValueRef> numbers_;  // numbers alone, which the collector need not see
 };
 
