@@ -97,6 +97,10 @@ Result<Auth::Token> Auth::check_token(std::string_view token) {
                .left = std::chrono::seconds(std::max<std::int64_t>(0, expires - now))};
 }
 
+bool owns_installation(const Caller& caller) {
+  return caller.account == kFirstAccount;
+}
+
 Result<std::string> bootstrap(store::Store& store, const std::string& secret_from_env, const std::string& data_dir) {
   auto account = store.account(kFirstAccount);
   if (!account) return account.error();

@@ -46,6 +46,9 @@ class Auth {
   std::string key_;
 };
 
+// Whether the account is the one that the first start makes: the installation's own, which sees to what all accounts share.
+bool owns_installation(const Caller& caller);
+
 // The first start: makes account "1" and the client "admin" (owner). Its secret is `secret_from_env` where that is set
 // (also later: a changed one takes effect and ends all tokens), else a random one, written to DATA_DIR/admin-secret
 // with mode 600. Returns the secret when it was newly made, else "".

@@ -98,9 +98,9 @@ Result<std::string> read_code(const boost::json::object& body, const char* name,
 }
 
 driver::Engine::Inspected inspected_of(const store::Driver& driver) {
-  auto type = json::text_or(driver.resource, "type");
+  // A declared signature always holds (spec drivers.md 4.3); without a type it is found by looking.
   return {.source = driver.code,
-          .declared = type == "thingpark-x-js" ? std::nullopt : driver::signature_of_type(type),
+          .declared = driver::signature_of_type(json::text_or(driver.resource, "type")),
           .extract_points_source = driver.extract_points,
           .use_context = json::bool_or(driver.resource, "useContext", false),
           .trusted = json::bool_or(driver.resource, "trusted", false)};

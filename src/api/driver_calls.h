@@ -25,7 +25,7 @@ driver::Outcome run_call(const Context& context, DriverCall call);
 // absent or null, which gives "". Errors: com-4000; its text belongs to the member's path.
 Result<std::string> read_code(const boost::json::object& body, const char* name = "code", bool required = true);
 
-// How a driver is to be inspected: real drivers of type thingpark-x-js have either of two signatures, found by looking.
+// How a driver is to be inspected: by its type; without one its signature is found by looking.
 driver::Engine::Inspected inspected_of(const store::Driver& driver);
 
 // Code that is not (or not yet) stored, as a driver of this account: of `driver`, what it runs and under which rules.

@@ -409,8 +409,8 @@ Response erase(Call& call) {
 Response validate(Call& call) {
   if (!call.body.is_object()) return fail({{"", "must be an object"}});
   const auto& body = call.body.get_object();
-  auto type = json::text_or(body, "type", "thingpark-x-js");
-  if (!driver::signature_of_type(type)) {
+  auto type = json::text_or(body, "type");
+  if (!type.empty() && !driver::signature_of_type(type)) {
     return fail({{"/type", "must be thingpark-x-js, lora-alliance, ttn or chirpstack"}});
   }
   auto code = read_code(body);

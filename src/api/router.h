@@ -62,6 +62,7 @@ void add_connectors(std::vector<Route>& routes);
 void add_connections(std::vector<Route>& routes);
 void add_flows(std::vector<Route>& routes);
 void add_drivers(std::vector<Route>& routes);
+void add_driver_import(std::vector<Route>& routes);
 void add_driver_log(std::vector<Route>& routes);
 void add_driver_try(std::vector<Route>& routes);
 void add_codec(std::vector<Route>& routes);

@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "app/driver_import.h"
+
 namespace sluice::app {
 
 void add_driver(CLI::App& app, std::function<int()>& run) {
@@ -11,6 +13,7 @@ void add_driver(CLI::App& app, std::function<int()>& run) {
   add_driver_new(*word, run);
   add_driver_test(*word, run);
   add_driver_bench(*word, run);
+  add_driver_import(*word, run);
 }
 
 }  // namespace sluice::app

@@ -9,17 +9,14 @@
 #include <boost/asio/thread_pool.hpp>
 #include <csignal>
 #include <cstdlib>
-#include <fcntl.h>
-#include <filesystem>
 #include <iostream>
-#include <sys/file.h>
+#include <optional>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <thread>
-#include <unistd.h>
 
 #include "api/auth.h"
 #include "api/server.h"
+#include "app/data_directory.h"
 #include "base/log.h"
 #include "binder/binders.h"
 #include "connection/runner.h"
@@ -35,18 +32,6 @@ namespace {
 constexpr unsigned kDiskThreads = 2;
 constexpr std::chrono::seconds kIntakeLimit{2};
 constexpr std::chrono::seconds kConnectionsLimit{5};
-
-// Held for the life of the process, so that two servers never share a data directory.
-Result<int> lock_directory(const std::string& directory) {
-  auto path = directory + "/lock";
-  int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return Error{ErrorKind::bad_config, "cannot write in the data directory " + directory};
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    ::close(fd);
-    return Error{ErrorKind::bad_config, "the data directory " + directory + " is in use by another sluice"};
-  }
-  return fd;
-}
 
 // A core dump would hold secrets; thousands of connections need as many file descriptors.
 void set_process_limits() {
@@ -74,6 +59,7 @@ class Sluice {
                            [this] { return ready_.load() && !queue_->full(); }, options_.data}));
     auto listening = server_->start(options_.listen);
     if (!listening) return listening;
+    if (auto written = write_url(options_.data, local_url()); !written) return written;
     ready_ = true;
     log::info("serving on {}, data in {}", options_.public_url, options_.data);
     return {};
@@ -91,6 +77,7 @@ class Sluice {
   void stop() {
     log::info("stopping");
     ready_ = false;
+    if (server_) remove_url(options_.data);
     if (server_) server_->stop(kIntakeLimit);
     if (router_) router_->stop();
     bool clean = !runner_ || runner_->stop(kConnectionsLimit);
@@ -113,14 +100,19 @@ class Sluice {
   }
 
  private:
+  // How words of the command line on this machine reach the server.
+  [[nodiscard]] std::string local_url() const {
+    auto host = options_.listen.substr(0, options_.listen.rfind(':'));
+    if (host.empty() || host == "0.0.0.0" || host == "*") host = "127.0.0.1";
+    if (host == "[::]") host = "[::1]";
+    return "http://" + host + ":" + std::to_string(server_->port());
+  }
+
   Result<void> open_data() {
-    std::error_code ec;
-    std::filesystem::create_directories(options_.data, ec);
-    if (ec)
-      return Error{ErrorKind::bad_config, "cannot make the data directory " + options_.data + ": " + ec.message()};
-    ::chmod(options_.data.c_str(), 0700);
-    auto lock = lock_directory(options_.data);
+    if (auto made = make_directory(options_.data); !made) return made;
+    auto lock = DirectoryLock::take(options_.data);
     if (!lock) return lock.error();
+    lock_.emplace(std::move(*lock));
     auto key = load_or_make_key(options_.data + "/key");
     if (!key) return key.error();
     auto store = store::open_sqlite(options_.data, SecretBox(*key), clock_);
@@ -209,6 +201,7 @@ class Sluice {
   }
 
   ServeOptions options_;
+  std::optional<DirectoryLock> lock_;
   Clock& clock_ = system_clock();
   Metrics metrics_;
   connector::Registry registry_;

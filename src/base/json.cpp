@@ -85,45 +85,48 @@ void append(std::string& out, const value& v, int indent, int level) {
   }
 }
 
-// Builds the value as Boost's own parser does, but for numbers with a fraction or an exponent: Boost 1.81 reads them in
-// its fast way, which is off by one in the last digit now and then, and a driver's 3.8627450980392157 has to stay.
+// Builds the value as boost::json::parser does, but for doubles: Boost 1.81 reads them up to some units in the last
+// place off ("97.67299916075379" as 97.6729991607538), so that what was read and written again would not be what it
+// was.
 struct Builder {
-  static constexpr std::size_t max_object_size = boost::json::object::max_size();
-  static constexpr std::size_t max_array_size = boost::json::array::max_size();
+  using error_code = boost::system::error_code;
+  using text_view = boost::json::string_view;
+  static constexpr std::size_t max_object_size = object::max_size();
+  static constexpr std::size_t max_array_size = array::max_size();
   static constexpr std::size_t max_key_size = boost::json::string::max_size();
   static constexpr std::size_t max_string_size = boost::json::string::max_size();
-  using error_code = boost::system::error_code;
-  using string_view = boost::json::string_view;
 
   boost::json::value_stack stack;
-  std::string number;  // the begin of one that comes in parts
+  std::string number;  // its parts, where it came in several
 
   Builder() { stack.reset(); }
+
   bool on_document_begin(error_code&) { return true; }
   bool on_document_end(error_code&) { return true; }
   bool on_object_begin(error_code&) { return true; }
   bool on_object_end(std::size_t n, error_code&) { return stack.push_object(n), true; }
   bool on_array_begin(error_code&) { return true; }
   bool on_array_end(std::size_t n, error_code&) { return stack.push_array(n), true; }
-  bool on_key_part(string_view s, std::size_t, error_code&) { return stack.push_chars(s), true; }
-  bool on_key(string_view s, std::size_t, error_code&) { return stack.push_key(s), true; }
-  bool on_string_part(string_view s, std::size_t, error_code&) { return stack.push_chars(s), true; }
-  bool on_string(string_view s, std::size_t, error_code&) { return stack.push_string(s), true; }
-  bool on_number_part(string_view s, error_code&) { return number.append(s.data(), s.size()), true; }
-  bool on_int64(std::int64_t i, string_view, error_code&) { return number.clear(), stack.push_int64(i), true; }
-  bool on_uint64(std::uint64_t u, string_view, error_code&) { return number.clear(), stack.push_uint64(u), true; }
-  bool on_double(double d, string_view s, error_code&) {
-    number.append(s.data(), s.size());
-    // Out of range: what Boost makes of it, an infinity or zero.
-    double exact = 0;
-    const auto read = std::from_chars(number.data(), number.data() + number.size(), exact);
-    stack.push_double(read.ec == std::errc{} ? exact : d);
-    return number.clear(), true;
+  bool on_key_part(text_view s, std::size_t, error_code&) { return stack.push_chars(s), true; }
+  bool on_key(text_view s, std::size_t, error_code&) { return stack.push_key(s), true; }
+  bool on_string_part(text_view s, std::size_t, error_code&) { return stack.push_chars(s), true; }
+  bool on_string(text_view s, std::size_t, error_code&) { return stack.push_string(s), true; }
+  bool on_number_part(text_view s, error_code&) { return number.append(s.data(), s.size()), true; }
+  bool on_int64(std::int64_t i, text_view, error_code&) { return number.clear(), stack.push_int64(i), true; }
+  bool on_uint64(std::uint64_t u, text_view, error_code&) { return number.clear(), stack.push_uint64(u), true; }
+  bool on_double(double rough, text_view s, error_code&) {
+    double exact = rough;
+    if (!number.empty()) s = number.append(s.data(), s.size());
+    // Too large or too small for a double: as Boost has it, an infinity or zero.
+    const auto read = std::from_chars(s.data(), s.data() + s.size(), exact);
+    stack.push_double(read.ec == std::errc() ? exact : rough);
+    number.clear();
+    return true;
   }
   bool on_bool(bool b, error_code&) { return stack.push_bool(b), true; }
   bool on_null(error_code&) { return stack.push_null(), true; }
-  bool on_comment_part(string_view, error_code&) { return true; }
-  bool on_comment(string_view, error_code&) { return true; }
+  bool on_comment_part(text_view, error_code&) { return true; }
+  bool on_comment(text_view, error_code&) { return true; }
 };
 
 }  // namespace
@@ -133,8 +136,9 @@ Result<value> parse(std::string_view text, std::size_t max_depth) {
   options.max_depth = max_depth;
   boost::json::basic_parser<Builder> parser(options);
   boost::system::error_code ec;
-  auto used = parser.write_some(false, text.data(), text.size(), ec);
+  auto used = parser.write_some(true, text.data(), text.size(), ec);
   if (!ec && used < text.size()) ec = boost::json::error::extra_data;
+  if (!ec) parser.write_some(false, nullptr, 0, ec);
   if (ec) {
     return Error{ErrorKind::permanent, "not valid JSON at byte " + std::to_string(used) + ": " + ec.message(),
                  "com-4000"};

@@ -160,13 +160,13 @@ TEST(Scan, DecodersBesideEncoders) {
   folder.write("tools/t/lambda.js", "");
   const auto found = scan({folder.path()});
   EXPECT_THAT(found.layouts, ElementsAre(Layout::coder_pairs));
-  EXPECT_THAT(ids(found), ElementsAre("milesight:a1:1", "milesight:other:1"));
+  EXPECT_THAT(ids(found), ElementsAre("milesight:a1:1", "milesight:a2:1"));
   EXPECT_THAT(lines(folder, found.passed_over),
               UnorderedElementsAre("a-series/a1/a1-cellular.js: for the cellular variant: it has no LoRaWAN functions",
                                    "a-series/a3/x-decoder.js: one of several decoders, none called as the folder",
                                    "a-series/a3/y-decoder.js: one of several decoders, none called as the folder",
                                    "tools/t/lambda.js: no decoder"));
-  EXPECT_THAT(ids(scan({folder.path("a-series")})), ElementsAre("milesight:a1:1", "milesight:other:1"));
+  EXPECT_THAT(ids(scan({folder.path("a-series")})), ElementsAre("milesight:a1:1", "milesight:a2:1"));
   EXPECT_THAT(ids(scan({folder.path("a-series/a1")})), ElementsAre("milesight:a1:1"));
 }
 

@@ -118,14 +118,14 @@ Result<value> encoded(const value& output) {
     if (!bytes) return fault("output.bytes is neither an array of 0 to 255 nor hex text");
     result["bytes"] = *bytes;
   }
-  put_port(result, o, {"fPort", "fport", "port"});
+  put_port(result, o, {"fPort", "fport"});
   for (const char* list : {"errors", "warnings"}) {
     if (const auto* found = member(o, list)) result[list] = list_of(*found);
   }
+  // `port` is met in outputs of The Things Network's examples; nothing there or here reads it.
   for (const auto& [key, item] : o) {
-    if (key != "bytes" && key != "fPort" && key != "fport" && key != "port" && key != "errors" && key != "warnings") {
+    if (!item.is_null() && !result.contains(key) && key != "fPort" && key != "fport" && key != "port")
       result[key] = item;
-    }
   }
   return value(std::move(result));
 }
@@ -147,7 +147,7 @@ constexpr std::array<std::string_view, 7> kRenamed = {"bytes", "fPort", "fport",
 
 void put_others(object& into, const object& from) {
   for (const auto& [key, item] : from) {
-    if (std::find(kRenamed.begin(), kRenamed.end(), key) == kRenamed.end()) into[key] = item;
+    if (!item.is_null() && std::find(kRenamed.begin(), kRenamed.end(), key) == kRenamed.end()) into[key] = item;
   }
 }
 
@@ -200,12 +200,21 @@ void put_lists(object& output, const object& flat) {
   }
 }
 
-// Further members of the flat form: what it has no name for.
-void put_extra(object& into, const object& flat, const char* key) {
+// The members that the flat form has names for, on each side of a call.
+using Names = std::vector<std::string_view>;
+const Names kDecodeInput = {"bytes", "fPort", "time", "thing", "context", "DevEUI"};
+const Names kEncodeInput = {"data", "fPort", "time", "thing", "context", "DevEUI"};
+const Names kPointsInput = {"message", "fPort", "time", "thing", "context", "DevEUI"};
+const Names kDecodeOutput = {"data", "errors", "warnings"};
+const Names kEncodeOutput = {"bytes", "fPort", "errors", "warnings"};
+
+// Further members: those that it has no name for.
+void put_extra(object& into, const object& flat, const char* key, const Names& known) {
   const auto* extra = json::find(flat, key);
   if (extra == nullptr || !extra->is_object()) return;
-  for (const auto& [name, item] : extra->get_object())
-    into[name] = item;
+  for (const auto& [name, item] : extra->get_object()) {
+    if (std::find(known.begin(), known.end(), std::string_view(name)) == known.end()) into[name] = item;
+  }
 }
 
 // The flat form's decoding.
@@ -214,19 +223,20 @@ Result<Example> flat_decode(const object& flat, Example::Kind kind) {
   auto input = decode_input(flat);
   if (!input) return input.error();
   example.input = std::move(*input);
-  if (const auto* thing = json::find(flat, "thing"); thing != nullptr && thing->is_object()) {
-    auto with = thing->get_object();
-    if (const auto* model = json::find(flat, "model")) with["model"] = *model;
+  if (const auto* thing = json::find(flat, "thing")) {
+    auto with = *thing;
+    const auto* model = json::find(flat, "model");
+    if (model != nullptr && with.is_object()) with.get_object()["model"] = *model;
     example.input["thing"] = std::move(with);
   }
   for (const char* key : {"context", "DevEUI"}) {
     if (const auto* found = json::find(flat, key)) example.input[key] = *found;
   }
-  put_extra(example.input, flat, "input");
+  put_extra(example.input, flat, "input", kDecodeInput);
   object output;
   if (const auto* data = member(flat, "data")) output["data"] = *data;
   put_lists(output, flat);
-  put_extra(output, flat, "output");
+  put_extra(output, flat, "output", kDecodeOutput);
   example.output = std::move(output);
   example.use_context = json::bool_or(flat, "useContext", false);
   if (kind == Example::Kind::uplink) put_points(example, flat, false);
@@ -263,9 +273,9 @@ Result<Example> flat_encode(const object& flat) {
   for (const char* key : {"context", "DevEUI"}) {
     if (const auto* found = json::find(flat, key)) example.input[key] = *found;
   }
-  put_extra(example.input, flat, "input");
+  put_extra(example.input, flat, "input", kEncodeInput);
   put_lists(output, flat);
-  put_extra(output, flat, "output");
+  put_extra(output, flat, "output", kEncodeOutput);
   example.output = std::move(output);
   example.use_context = json::bool_or(flat, "useContext", false);
   return example;
@@ -276,10 +286,10 @@ Result<Example> flat_points(const object& flat) {
   const auto* data = member(flat, "data");
   if (data == nullptr) return fault("no data");
   example.input["message"] = *data;
-  for (const char* key : {"time", "thing"}) {
+  for (const char* key : {"time", "thing", "context", "DevEUI"}) {
     if (const auto* found = json::find(flat, key)) example.input[key] = *found;
   }
-  put_extra(example.input, flat, "input");
+  put_extra(example.input, flat, "input", kPointsInput);
   put_points(example, flat, false);
   return example;
 }
@@ -317,7 +327,7 @@ std::vector<Result<Example>> flat_entry(const object& flat) {
   return {std::move(example)};
 }
 
-void put_absent(object& into, const object& from, std::initializer_list<std::string_view> known, const char* key) {
+void put_absent(object& into, const object& from, const Names& known, const char* key) {
   object others;
   for (const auto& [name, item] : from) {
     if (std::find(known.begin(), known.end(), std::string_view(name)) == known.end()) others[name] = item;
@@ -640,12 +650,9 @@ object to_api(const Example& example) {
   if (example.use_context) flat["useContext"] = true;
   if (example.if_offered) flat["ifOffered"] = true;
   const bool encodes = example.kind == Example::Kind::downlink_encode;
-  const char* const given = example.kind == Example::Kind::points ? "message" : encodes ? "data" : "bytes";
-  put_absent(flat, input, {given, "fPort", "time", "thing", "context", "DevEUI"}, "input");
-  if (encodes)
-    put_absent(flat, output, {"bytes", "fPort", "errors", "warnings"}, "output");
-  else
-    put_absent(flat, output, {"data", "errors", "warnings"}, "output");
+  const bool points = example.kind == Example::Kind::points;
+  put_absent(flat, input, points ? kPointsInput : encodes ? kEncodeInput : kDecodeInput, "input");
+  put_absent(flat, output, encodes ? kEncodeOutput : kDecodeOutput, "output");
   return flat;
 }
 

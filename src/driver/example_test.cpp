@@ -190,7 +190,7 @@ TEST(ReadExamples, TheThingsNetworksLists) {
       "x-codec.yaml", Kind::downlink_encode);
   ASSERT_THAT(down.examples, SizeIs(1));
   EXPECT_EQ(input_of(down.examples[0]), R"({"data":{"led":"on"},"command":4})");
-  EXPECT_EQ(output_of(down.examples[0]), R"({"bytes":"01","fPort":2})");
+  EXPECT_EQ(output_of(down.examples[0]), R"({"bytes":"01"})");
 }
 
 TEST(ReadExamples, ReadmeBlocks) {

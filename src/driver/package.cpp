@@ -495,7 +495,8 @@ std::string find_coder(const Files& files, const std::string& folder_name) {
 Result<Package> read_coder_pair(const Files& files, const std::string& decoder, const std::string& path) {
   Package package{.path = path};
   const auto name = code_ending(decoder, "-decoder.js");
-  package.name = id_part(name);
+  // A folder's name is its own; a decoder's may be another device's, too.
+  package.name = id_part(last_part(path));
   package.version = "1.0.0";
   package.producer = "milesight";
   package.application = ModuleName{package.producer, package.name, "1"};
