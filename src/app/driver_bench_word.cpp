@@ -14,6 +14,7 @@
 #include "app/driver_word.h"
 #include "app/local_engine.h"
 #include "app/terminal.h"
+#include "base/json.h"
 #include "driver/package.h"
 #include "driver/trial.h"
 
@@ -166,6 +167,13 @@ void row(const Terminal& terminal, const char* what, const std::string& value, c
   std::printf("\n");
 }
 
+// What is to be refused is no decoding.
+bool expects_errors(const driver::Example& example) {
+  const auto* output = example.output ? example.output->if_object() : nullptr;
+  const auto* errors = output == nullptr ? nullptr : json::find(*output, "errors");
+  return errors != nullptr && !(errors->is_array() && errors->get_array().empty());
+}
+
 // Microseconds that evaluating the code in a fresh sandbox takes, the least of some.
 Result<double> evaluation(driver::Engine& engine, const driver::Engine::Inspected& what) {
   double least = 0;
@@ -196,7 +204,7 @@ int bench(const Given& given) {
   code->limits = server_limits();
   std::vector<driver::Call> calls;
   for (const auto& example : package->examples) {
-    if (example.kind != driver::Example::Kind::uplink || example.error) continue;
+    if (example.kind != driver::Example::Kind::uplink || example.error || expects_errors(example)) continue;
     auto call = driver::call_of(*code, example);
     if (!call) continue;
     call->code = code;  // one sandbox for all, as in a server

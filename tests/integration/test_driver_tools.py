@@ -192,8 +192,9 @@ def test_codec_asks_a_running_server(tmp_path):
         server.stop()
 
 
-def test_bench_measures():
-    done = sluice("driver", "bench", CLIMATE, "--seconds", "0.5", "--hosts", "1")
+def test_bench_measures(tmp_path):
+    sluice("driver", "new", "kettle", "--dir", tmp_path / "kettle")  # some of its examples are to be refused
+    done = sluice("driver", "bench", tmp_path / "kettle", "--seconds", "0.5", "--hosts", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     rate = re.search(r"decodes a second +([\d,]+)", done.stdout)
     assert rate and int(rate.group(1).replace(",", "")) > 500, done.stdout
