@@ -6,6 +6,7 @@
 #include "base/codec.h"
 #include "base/crypto.h"
 #include "driver/limits.h"
+#include "driver/trial.h"
 
 namespace sluice::api {
 namespace {
@@ -18,30 +19,6 @@ constexpr std::string_view kLoose = "code";  // the id of code that is stored no
 bool is_utf8(std::string_view text) {
   // The JSON parser checks it, and a quoted text is JSON.
   return json::parse(json::quote(text)).has_value();
-}
-
-// Hex text, or a list of bytes.
-std::optional<std::string> bytes_of(const boost::json::value* value) {
-  if (value == nullptr) return {};
-  if (value->is_string()) {
-    std::string text = to_lower(value->get_string());
-    return text.size() % 2 == 0 && (text.empty() || is_hex(text)) ? std::optional(text) : std::nullopt;
-  }
-  if (!value->is_array()) return {};
-  std::string bytes;
-  for (const auto& item : value->get_array()) {
-    if (!item.is_int64() || item.get_int64() < 0 || item.get_int64() > 255) return {};
-    bytes += static_cast<char>(item.get_int64());
-  }
-  return to_hex(bytes);
-}
-
-std::optional<int> port_of(const boost::json::object& example) {
-  for (const char* name : {"fPort", "fport"}) {
-    const auto* value = json::find(example, name);
-    if (value != nullptr && value->is_int64()) return static_cast<int>(value->get_int64());
-  }
-  return {};
 }
 
 }  // namespace
@@ -63,11 +40,12 @@ std::vector<driver::Outcome> run_calls(const Context& context, std::vector<Drive
     jobs.push_back({.code = calls[i].code,
                     .operation = calls[i].operation,
                     .input = calls[i].input,
-                    .done = [waiting, i](driver::Outcome outcome) {
-                      std::lock_guard lock(waiting->mutex);
-                      waiting->outcomes[i] = std::move(outcome);
-                      if (--waiting->left == 0) waiting->done.notify_all();
-                    },
+                    .done =
+                        [waiting, i](driver::Outcome outcome) {
+                          std::lock_guard lock(waiting->mutex);
+                          waiting->outcomes[i] = std::move(outcome);
+                          if (--waiting->left == 0) waiting->done.notify_all();
+                        },
                     .by_hand = true});
   }
   context.run_drivers(std::move(jobs));
@@ -154,55 +132,34 @@ driver::DriverCodePtr loose_driver(const std::string& account, const store::Driv
   return code;
 }
 
-bool same_json(const boost::json::value& a, const boost::json::value& b) {
-  if (a.is_number() && b.is_number()) {
-    return a == b || a.to_number<double>() == b.to_number<double>();
-  }
-  if (a.kind() != b.kind()) return false;
-  if (a.is_array()) {
-    const auto &x = a.get_array(), &y = b.get_array();
-    return x.size() == y.size() && std::equal(x.begin(), x.end(), y.begin(), same_json);
-  }
-  if (a.is_object()) {
-    const auto &x = a.get_object(), &y = b.get_object();
-    if (x.size() != y.size()) return false;
-    for (const auto& member : x) {
-      const auto* other = y.if_contains(member.key());
-      if (other == nullptr || !same_json(member.value(), *other)) return false;
-    }
-    return true;
-  }
-  return a == b;
-}
-
 boost::json::object run_example(const Context& context, const driver::DriverCodePtr& code,
                                 const boost::json::object& example, bool can_encode) {
   auto failed = [](std::string text) { return boost::json::object{{"ok", false}, {"error", std::move(text)}}; };
-  auto bytes = bytes_of(json::find(example, "bytes"));
-  const auto* data = json::find(example, "data");
-  if (!bytes || data == nullptr) return failed("an example needs bytes (hex) and data");
-  bool down = json::text_or(example, "type") == "downlink";
-  DriverCall call{.code = code};
-  call.operation = down ? (can_encode ? driver::Operation::encode_downlink : driver::Operation::decode_downlink)
-                        : driver::Operation::decode_uplink;
-  call.input.fport = port_of(example);
-  call.input.time = parse_time(json::text_or(example, "time"));
-  if (const auto* thing = json::find(example, "thing")) call.input.thing = json::write(*thing);
-  bool encode = call.operation == driver::Operation::encode_downlink;
-  (encode ? call.input.data : call.input.payload_hex) = encode ? json::write(*data) : *bytes;
-  auto outcome = run_call(context, std::move(call));
-  if (!outcome.ok) return failed(outcome.message);
-  if (encode) {
-    bool same = to_lower(outcome.payload_hex) == *bytes;
-    boost::json::object result{{"ok", same}, {"output", outcome.payload_hex}};
-    if (!same) result["expected"] = *bytes;
+  auto read = driver::from_api(example, can_encode);
+  if (!read) return failed("the example is wrong: " + read.error().text);
+  auto call = driver::call_of(*code, *read);
+  if (!call) return failed(call.error().text);
+  const bool encode = call->operation == driver::Operation::encode_downlink;
+  const auto outcome = run_call(
+      context, {.code = call->code, .operation = call->operation, .input = std::move(call->input), .log = false});
+  const auto tried = driver::judge(*read, outcome);
+  boost::json::object result{{"ok", tried.good()}};
+  if (!outcome.ok) {
+    if (!tried.good()) result["error"] = outcome.message;
     return result;
   }
-  auto output = json::parse(outcome.data);
-  if (!output) return failed(output.error().text);
-  bool same = same_json(*output, *data);
-  boost::json::object result{{"ok", same}, {"output", std::move(*output)}};
-  if (!same) result["expected"] = *data;
+  if (encode) {
+    result["output"] = outcome.payload_hex;
+  } else if (auto output = json::parse(outcome.data, driver::kMaxDepth + 8)) {
+    result["output"] = std::move(*output);
+  }
+  if (tried.good()) return result;
+  if (const auto* expected = json::find(example, encode ? "bytes" : "data")) result["expected"] = *expected;
+  boost::json::array differences;
+  for (const auto& difference : tried.differences)
+    differences.push_back(difference.to_json());
+  result["differences"] = std::move(differences);
+  if (!tried.problem.empty()) result["error"] = tried.problem;
   return result;
 }
 

@@ -32,12 +32,10 @@ driver::Engine::Inspected inspected_of(const store::Driver& driver);
 driver::DriverCodePtr loose_driver(const std::string& account, const store::Driver& driver,
                                    driver::Signature signature);
 
-// An example of a driver (spec api.md 7) run on it: {"ok": bool, "output"?, "error"?, "expected"?}.
+// An example of a driver (spec api.md 7) run on it and judged as `sluice driver test` does: {"ok": bool, "output"?,
+// "error"?, "expected"?, "differences"?}.
 boost::json::object run_example(const Context& context, const driver::DriverCodePtr& code,
                                 const boost::json::object& example, bool can_encode);
-
-// Same values, where 1 and 1.0 are the same number and the order of keys does not matter.
-bool same_json(const boost::json::value& a, const boost::json::value& b);
 
 // Where a point may not be called what it is called (spec drivers.md 11.3, 19); "" where all is well.
 std::string point_fault(std::string_view name, const boost::json::value& declaration);

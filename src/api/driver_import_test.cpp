@@ -23,7 +23,8 @@ class DriverImport : public ApiTest {
   static std::vector<std::string> outcomes(const Response& response) {
     std::vector<std::string> list;
     EXPECT_EQ(response.status, 200) << response.body;
-    for (const auto& value : body_of(response).as_array()) {
+    const auto body = body_of(response);
+    for (const auto& value : body.as_array()) {
       const auto& o = value.as_object();
       auto reason = json::text_or(o, "reason");
       list.push_back(json::text_or(o, "outcome") + " " + json::text_or(o, "id") +
