@@ -5,13 +5,14 @@
 //   {"do":"engine","fastHosts":n,"idleMs":n}                 starts it
 //   {"do":"driver","name":s,"file":s}                        reads and inspects a driver
 //   {"do":"decode","driver":s,"hex":s,"fPort":n}             one call: {ok, data or message, ms}
-//   {"do":"rate","calls":[[driver, hex, fPort],...],"seconds":n}  the calls over and over, many under way, in batches
-//   as the
+//   {"do":"rate","calls":[[driver, hex, fPort],...],"milliseconds":n,"rounds":n}  the calls over and over, many under
+//   way, in batches as the
 //                                                            router hands them over: {calls, failed, seconds}
 #include <condition_variable>
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <limits>
 #include <mutex>
 #include <unordered_map>
 
@@ -55,6 +56,7 @@ class Load {
     engine_.reset();
     EngineOptions options;
     options.fast_hosts = static_cast<unsigned>(json::int_or(order, "fastHosts", 1));
+    options.idle = std::chrono::milliseconds(json::int_or(order, "idleMs", options.idle.count()));
     engine_ = std::make_unique<Engine>(options, metrics_);
     if (const auto started = engine_->start(); !started) return refused(started.error());
     return json::object{};
@@ -98,6 +100,11 @@ class Load {
       calls.push_back(
           {drivers_.at(std::string(call.at(0).as_string())), input_of(call.at(1).as_string(), call.at(2).as_int64())});
     }
+    // Zero: as many as the time allows.
+    const std::int64_t rounds = json::int_or(order, "rounds", 0);
+    const std::int64_t most =
+        rounds == 0 ? std::numeric_limits<std::int64_t>::max() : rounds * static_cast<std::int64_t>(calls.size());
+    std::int64_t given = 0;
     const double seconds = static_cast<double>(json::int_or(order, "milliseconds", 1000)) / 1000;
     std::mutex mutex;
     std::condition_variable changed;
@@ -105,7 +112,7 @@ class Load {
     std::int64_t done = 0, failed = 0;
     std::size_t next = 0;
     const auto start = Clock::now();
-    while (seconds_since(start) < seconds) {
+    while (seconds_since(start) < seconds && given < most) {
       std::vector<Job> jobs(kBatch);
       for (auto& job : jobs) {
         const Call& call = calls[next];
@@ -122,6 +129,7 @@ class Load {
       std::unique_lock lock(mutex);
       changed.wait(lock, [&] { return open <= kAhead - kBatch; });
       open += kBatch;
+      given += kBatch;
       lock.unlock();
       engine_->submit(std::move(jobs));
     }

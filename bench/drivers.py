@@ -188,22 +188,204 @@ def measure_speed(options, engine, peer):
     return rows
 
 
+# ---- memory and idle drivers
+
+def resident(pid):
+    """Of the engine's hosts, in MB: (sum of Rss, sum of Pss, how many)."""
+    children = [child for tasks in pathlib.Path(f"/proc/{pid}/task").glob("*/children") for child in tasks.read_text().split()]
+    rss = pss = count = 0
+    for child in children:
+        try:
+            text = pathlib.Path(f"/proc/{child}/smaps_rollup").read_text()
+        except OSError:
+            continue  # a host that has just been replaced
+        rss += int(re.search(r"Rss:\s+(\d+)", text)[1])
+        pss += int(re.search(r"Pss:\s+(\d+)", text)[1])
+        count += 1
+    return rss / 1000, pss / 1000, count
+
+
+PADDING = """
+function readGroup%(n)d(bytes, offset) {
+  var group = {};
+  group.field_%(n)d_a = readUInt16%(n)d(bytes, offset) / %(scale)d;
+  group.field_%(n)d_b = (bytes[offset + 2] & 0x0f) === %(nibble)d ? "alarm" : "normal";
+  group.field_%(n)d_c = ["low", "middle", "high", "unknown"][bytes[offset + 3] & 3];
+  if (bytes[offset + 4] & 0x80) throw new Error("group %(n)d: reserved bit");
+  return group;
+}
+function readUInt16%(n)d(bytes, offset) {
+  return ((bytes[offset + 1] << 8) | bytes[offset]) & 0xffff;
+}
+"""
+
+
+def generated_drivers(count):
+    """Variants of the middle and the heavy driver, 5 to 60 KB each: [(name, file, uplinks)]."""
+    dice = random.Random(11)
+    known = bench_drivers()
+    made = []
+    for i in range(count):
+        file, uplinks = known["middle" if i % 2 == 0 else "heavy"]
+        text, size = file.read_text(), int(5000 * 12 ** dice.random())
+        n = 0
+        while len(text) < size:
+            text += PADDING % {"n": n, "scale": dice.choice((1, 10, 100)), "nibble": dice.randint(0, 15)}
+            n += 1
+        path = HOME / f"generated-{i}.js"
+        path.write_text(f"// variant {i}\n{text}")
+        made.append((f"generated {i}", path, uplinks[:4]))
+    return made
+
+
+def drivers_from(folder, count):
+    """Those of a checkout: every script that is a driver, over again under other names until there are enough."""
+    files = [path for path in sorted(pathlib.Path(folder).rglob("*.js"))
+             if re.search(r"function\s+(decodeUplink|Decoder|Decode)\b", path.read_text(errors="replace"))]
+    if not files:
+        raise SystemExit(f"no driver below {folder}")
+    uplinks = [("01755c03671001046871", 85), ("ff0bff0100ff0903100ff0a0101", 85), ("0175640367110004687105000006cb03", 85)]
+    uplinks = [(payload + "0" * (len(payload) % 2), port) for payload, port in uplinks]
+    return [(f"{files[i % len(files)].stem} {i // len(files)}", files[i % len(files)], uplinks) for i in range(count)]
+
+
+def add_all(engine, drivers):
+    added = []
+    for name, file, uplinks in drivers:
+        try:
+            engine.ask(do="driver", name=name, file=str(file))
+            added.append((name, file, uplinks))
+        except RuntimeError as error:
+            print(f"left out: {error}", flush=True)
+    return added
+
+
+def measure_memory(options):
+    engine = Talker([LOAD])
+    engine.ask(do="engine", fastHosts=options.fast_hosts)
+    fresh = resident(engine.child.pid)
+    given = drivers_from(options.drivers_from, 400) if options.drivers_from else generated_drivers(400)
+    drivers = add_all(engine, given)
+    calls = [[name, payload, port] for i in range(2) for name, _, uplinks in drivers for payload, port in [uplinks[i % len(uplinks)]]]
+    highest = (0, 0, 0)
+    for _ in range(5):
+        engine.ask(do="rate", calls=calls, milliseconds=120000, rounds=1)
+        highest = max(highest, resident(engine.child.pid))
+    got = engine.ask(do="rate", calls=calls, milliseconds=5000)
+    highest = max(highest, resident(engine.child.pid))
+    engine.stop()
+    row = {"drivers": len(drivers), "source": sum(file.stat().st_size for _, file, _ in drivers), "fresh": fresh, "highest": highest,
+           "robin": got["calls"] / got["seconds"]}
+    print(f"{len(drivers)} drivers, {row['source'] / 1e6:.1f} MB of source: {highest[2]} hosts together {highest[0]:.0f} MB (Pss "
+          f"{highest[1]:.0f}), fresh {fresh[0]:.0f}; in turn {row['robin']:,.0f} decodes/s", flush=True)
+    return row
+
+
+def measure_idle(options):
+    """How long the first answer takes of a driver that was dropped, and what is given back."""
+    idle = 300
+    engine = Talker([LOAD])
+    engine.ask(do="engine", fastHosts=1, idleMs=idle)
+    drivers = [(name, file, uplinks) for name, (file, uplinks) in bench_drivers().items()]
+    if options.drivers_from:
+        drivers += drivers_from(options.drivers_from, 100)
+    drivers = add_all(engine, drivers)
+    times = {name: [] for name, _, _ in drivers}
+    before = after = (0, 0, 0)
+    for _ in range(3):
+        for name, _, uplinks in drivers:
+            for payload, port in uplinks[:3]:
+                engine.ask(do="decode", driver=name, hex=payload, fPort=port)
+        before = max(before, resident(engine.child.pid))
+        time.sleep(idle / 1000 + 2)  # the drop, and a second later the collection
+        after = resident(engine.child.pid)
+        for name, _, uplinks in drivers:
+            times[name].append(engine.ask(do="decode", driver=name, hex=uplinks[0][0], fPort=uplinks[0][1])["ms"])
+    engine.stop()
+    first = {name: statistics.median(all) for name, all in times.items()}
+    values = sorted(first.values())
+    row = {"first": {name: first[name] for name in bench_drivers()}, "count": len(values), "p50": statistics.median(values),
+           "p95": values[int(len(values) * 0.95)], "max": values[-1], "before": before, "after": after}
+    print("first answer after a drop: " + ", ".join(f"{name} {ms:.2f} ms" for name, ms in row["first"].items()) +
+          f"; of {len(values)} drivers p50 {row['p50']:.2f}, p95 {row['p95']:.2f}, max {row['max']:.2f} ms; hosts {before[0]:.0f} MB "
+          f"before, {after[0]:.0f} MB after", flush=True)
+    return row
+
+
+# ---- the report
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
+def report(about, speed, memory, idle):
+    text = []
+    if speed:
+        rows = []
+        for row in speed:
+            cells = [row["name"], f"{row['ours']:,.0f}"]
+            if "peer" in row:
+                cells += [f"{row['peer']:,.0f} ({row['way']})", f"{row['ratio']:.2f} times", f"{row['peerLimited']:,.0f}",
+                          f"{row['ratioLimited']:.2f} times"]
+            rows.append(cells + [""] * (6 - len(cells)))
+        text.append(f"Decodes a second on one core, medians of rounds in turn; peer: {about}, its fastest way in, without and with a limit "
+                    f"for the call. Wanted: small at least {WANTED_RATE:,}, each at least {WANTED_RATIO} times the peer.\n\n" +
+                    table(("driver", "Sluice", "isolated-vm", "ratio", "isolated-vm with a limit", "ratio"), rows))
+    rows = []
+    if memory:
+        rows += [(f"{memory['drivers']} drivers ({memory['source'] / 1e6:.1f} MB of source) used, {memory['highest'][2]} hosts together",
+                  f"{memory['highest'][0]:.0f} MB resident (Pss {memory['highest'][1]:.0f} MB); fresh {memory['fresh'][0]:.0f} MB",
+                  f"under {WANTED_MB} MB"),
+                 ("the same drivers in turn", f"{memory['robin']:,.0f} decodes/s", "")]
+    if idle:
+        rows += [("first answer of a dropped driver", ", ".join(f"{name} {ms:.2f} ms" for name, ms in idle["first"].items()),
+                  f"under {WANTED_MS} ms"),
+                 (f"the same of {idle['count']} drivers", f"p50 {idle['p50']:.2f}, p95 {idle['p95']:.2f}, max {idle['max']:.2f} ms", "")]
+    if rows:
+        text.append(table(("what", "measured", "wanted"), rows))
+    return "\n\n".join(text)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench drivers", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7, help="measured rounds of engine and peer in turn")
     parser.add_argument("--milliseconds", type=int, default=1000, help="length of a round")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--drivers-from", help="a checkout with drivers, for memory and idle drivers; else generated ones")
+    parser.add_argument("--fast-hosts", type=int, default=1, help="hosts for 400 drivers")
+    parser.add_argument("--only", choices=["speed", "memory", "idle"])
+    parser.add_argument("--record", action="store_true", help="append to bench/RESULTS.md")
     options = parser.parse_args()
     HOME.mkdir(parents=True, exist_ok=True)
-    peer, about = (None, "left out") if options.no_peer else start_peer(options.core)
-    print(f"peer: {about}", flush=True)
-    engine = Talker([LOAD], options.core)
-    engine.ask(do="engine", fastHosts=1)
-    measure_speed(options, engine, peer)
-    engine.stop()
-    if peer:
-        peer.stop()
+    speed = memory = idle = None
+    about = "left out"
+    if options.only in (None, "speed"):
+        peer = None
+        if not options.no_peer:
+            peer, about = start_peer(options.core)
+        print(f"peer: {about}", flush=True)
+        engine = Talker([LOAD], options.core)
+        engine.ask(do="engine", fastHosts=1)
+        speed = measure_speed(options, engine, peer)
+        engine.stop()
+        if peer:
+            peer.stop()
+    if options.only in (None, "memory"):
+        memory = measure_memory(options)
+    if options.only in (None, "idle"):
+        idle = measure_idle(options)
+    text = report(about, speed, memory, idle)
+    print("\n" + text)
+    (HOME / "result.json").write_text(json.dumps({"peer": about, "speed": speed, "memory": memory, "idle": idle}, indent=1))
+    if options.record:
+        from e2e import commit, machine  # the load run's words for both
+        shown = " ".join(word for word in sys.argv[1:] if word != "--record")
+        shown = re.sub(r"(--drivers-from[= ])\S*/", r"\1", shown)
+        with open(ROOT / "bench/RESULTS.md", "a") as results:
+            results.write(f"\n## {time.strftime('%Y-%m-%d')}, {commit()}, drivers\n\nMachine: {machine()}, load average "
+                          f"{os.getloadavg()[0]:.1f}. Command: `./dev bench drivers {shown}`.\n\n{text}\n")
 
 
 if __name__ == "__main__":

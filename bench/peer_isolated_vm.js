@@ -68,6 +68,8 @@ const ways = {
   json: (d, c) => d.json.applySync(undefined, [JSON.stringify({ bytes: bytesOf(c[1]), fPort: c[2], recvTime: kTime })]),
   'json+limit': (d, c) => d.json.applySync(undefined, [JSON.stringify({ bytes: bytesOf(c[1]), fPort: c[2], recvTime: kTime })], within),
   copy: (d, c) => d.copy.applySync(undefined, [{ bytes: bytesOf(c[1]), fPort: c[2], recvTime: new Date(kTime) }], { arguments: { copy: true } }),
+  'copy+limit': (d, c) =>
+    d.copy.applySync(undefined, [{ bytes: bytesOf(c[1]), fPort: c[2], recvTime: new Date(kTime) }], { arguments: { copy: true }, timeout: 1000 }),
 };
 
 const orders = {

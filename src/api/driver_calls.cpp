@@ -98,9 +98,9 @@ Result<std::string> read_code(const boost::json::object& body, const char* name,
 }
 
 driver::Engine::Inspected inspected_of(const store::Driver& driver) {
-  auto type = json::text_or(driver.resource, "type");
+  // A declared signature always holds (spec drivers.md 4.3); without a type it is found by looking.
   return {.source = driver.code,
-          .declared = type == "thingpark-x-js" ? std::nullopt : driver::signature_of_type(type),
+          .declared = driver::signature_of_type(json::text_or(driver.resource, "type")),
           .extract_points_source = driver.extract_points,
           .use_context = json::bool_or(driver.resource, "useContext", false),
           .trusted = json::bool_or(driver.resource, "trusted", false)};
@@ -133,33 +133,49 @@ driver::DriverCodePtr loose_driver(const std::string& account, const store::Driv
 }
 
 boost::json::object run_example(const Context& context, const driver::DriverCodePtr& code,
-                                const boost::json::object& example, bool can_encode) {
+                                const driver::Engine::Inspection& offers, const boost::json::object& example) {
   auto failed = [](std::string text) { return boost::json::object{{"ok", false}, {"error", std::move(text)}}; };
-  auto read = driver::from_api(example, can_encode);
-  if (!read) return failed("the example is wrong: " + read.error().text);
-  auto call = driver::call_of(*code, *read);
-  if (!call) return failed(call.error().text);
-  const bool encode = call->operation == driver::Operation::encode_downlink;
-  const auto outcome = run_call(
-      context, {.code = call->code, .operation = call->operation, .input = std::move(call->input), .log = false});
-  const auto tried = driver::judge(*read, outcome);
-  boost::json::object result{{"ok", tried.good()}};
-  if (!outcome.ok) {
-    if (!tried.good()) result["error"] = outcome.message;
-    return result;
+  const auto read = driver::examples_from_api({example});
+  if (read.examples.empty()) return failed(read.faults.empty() ? "this is no example" : read.faults.front());
+  const auto run = [&](std::vector<driver::Call> calls) {
+    std::vector<DriverCall> own;
+    for (auto& call : calls)
+      own.push_back({.code = std::move(call.code), .operation = call.operation, .input = std::move(call.input)});
+    return run_calls(context, std::move(own));
+  };
+  // A downlink's entry stands for both ways: it is good where each way that the driver has is.
+  const auto all = driver::try_examples(run, *code, offers, read.examples);
+  const driver::Tried* told = nullptr;
+  std::size_t place = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i].verdict == driver::Tried::Verdict::skipped || (told != nullptr && (!told->good() || all[i].good())))
+      continue;
+    told = &all[i];
+    place = i;
   }
-  if (encode) {
-    result["output"] = outcome.payload_hex;
-  } else if (auto output = json::parse(outcome.data, driver::kMaxDepth + 8)) {
-    result["output"] = std::move(*output);
+  if (told == nullptr) return {{"ok", true}};
+  if (told->verdict == driver::Tried::Verdict::error) return failed(told->problem);
+  const char* member = told->operation == driver::Operation::encode_downlink ? "bytes" : "data";
+  const auto part = [&](const std::optional<boost::json::value>& whole) -> const boost::json::value* {
+    return whole && whole->is_object() ? json::find(whole->get_object(), member) : nullptr;
+  };
+  boost::json::object result{{"ok", told->good()}};
+  if (const auto* output = part(told->output)) {
+    // Bytes as the example has them: hex digits.
+    result["output"] = *output;
+    if (output->is_array() && told->operation == driver::Operation::encode_downlink) {
+      std::string bytes;
+      for (const auto& byte : output->get_array())
+        bytes += static_cast<char>(byte.to_number<int>());
+      result["output"] = to_hex(bytes);
+    }
   }
-  if (tried.good()) return result;
-  if (const auto* expected = json::find(example, encode ? "bytes" : "data")) result["expected"] = *expected;
+  if (told->good()) return result;
+  if (const auto* expected = part(read.examples[place].output)) result["expected"] = *expected;
   boost::json::array differences;
-  for (const auto& difference : tried.differences)
-    differences.push_back(difference.to_json());
+  for (const auto& difference : told->differences)
+    differences.emplace_back(difference.to_json());
   result["differences"] = std::move(differences);
-  if (!tried.problem.empty()) result["error"] = tried.problem;
   return result;
 }
 

@@ -25,17 +25,17 @@ driver::Outcome run_call(const Context& context, DriverCall call);
 // absent or null, which gives "". Errors: com-4000; its text belongs to the member's path.
 Result<std::string> read_code(const boost::json::object& body, const char* name = "code", bool required = true);
 
-// How a driver is to be inspected: real drivers of type thingpark-x-js have either of two signatures, found by looking.
+// How a driver is to be inspected: by its type; without one its signature is found by looking.
 driver::Engine::Inspected inspected_of(const store::Driver& driver);
 
 // Code that is not (or not yet) stored, as a driver of this account: of `driver`, what it runs and under which rules.
 driver::DriverCodePtr loose_driver(const std::string& account, const store::Driver& driver,
                                    driver::Signature signature);
 
-// An example of a driver (spec api.md 7) run on it and judged as `sluice driver test` does: {"ok": bool, "output"?,
-// "error"?, "expected"?, "differences"?}.
+// An example of a driver (spec api.md 7) run on it as `sluice driver test` does: {"ok": bool, "output"?, "error"?,
+// "expected"?, "differences"?}; the differences are [{"path", "expected"?, "got"?, "note"?}].
 boost::json::object run_example(const Context& context, const driver::DriverCodePtr& code,
-                                const boost::json::object& example, bool can_encode);
+                                const driver::Engine::Inspection& offers, const boost::json::object& example);
 
 // Where a point may not be called what it is called (spec drivers.md 11.3, 19); "" where all is well.
 std::string point_fault(std::string_view name, const boost::json::value& declaration);

@@ -23,7 +23,7 @@ class DriverImport : public ApiTest {
   static std::vector<std::string> outcomes(const Response& response) {
     std::vector<std::string> list;
     EXPECT_EQ(response.status, 200) << response.body;
-    const auto body = body_of(response);
+    const auto body = body_of(response);  // a range of a temporary would dangle
     for (const auto& value : body.as_array()) {
       const auto& o = value.as_object();
       auto reason = json::text_or(o, "reason");

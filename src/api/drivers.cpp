@@ -199,7 +199,7 @@ std::optional<Response> check_examples(const Call& call, const store::Driver& dr
   std::vector<FieldFault> faults;
   const auto& list = examples->get_array();
   for (std::size_t i = 0; i < list.size(); ++i) {
-    auto result = run_example(call.context, code, list[i].get_object(), inspection.encode_downlink);
+    auto result = run_example(call.context, code, inspection, list[i].get_object());
     if (json::bool_or(result, "ok", false)) continue;
     faults.push_back({"/examples/" + std::to_string(i),
                       "\"" + json::text_or(list[i].get_object(), "description") + "\" gives " + json::write(result)});
@@ -409,8 +409,8 @@ Response erase(Call& call) {
 Response validate(Call& call) {
   if (!call.body.is_object()) return fail({{"", "must be an object"}});
   const auto& body = call.body.get_object();
-  auto type = json::text_or(body, "type", "thingpark-x-js");
-  if (!driver::signature_of_type(type)) {
+  auto type = json::text_or(body, "type");
+  if (!type.empty() && !driver::signature_of_type(type)) {
     return fail({{"/type", "must be thingpark-x-js, lora-alliance, ttn or chirpstack"}});
   }
   auto code = read_code(body);
@@ -439,8 +439,7 @@ Response examples(Call& call) {
     if (!inspected) return fail(inspected.error());
     for (auto& example : list) {
       if (!example.is_object()) continue;
-      example.get_object()["result"] =
-          run_example(call.context, code, example.get_object(), inspected->encode_downlink);
+      example.get_object()["result"] = run_example(call.context, code, *inspected, example.get_object());
     }
   }
   return answer_list(call, std::move(list), false);

@@ -78,6 +78,11 @@ TEST_F(DriversTest, ExamplesAreRunWhereAsked) {
   auto response = send("PATCH", "/drivers/custom:known:1?checkExamples=true", R"({"name":"other"})");
   EXPECT_EQ(response.status, 400);
   EXPECT_NE(response.body.find("20"), std::string::npos);
+  examples = body_of(send("GET", "/drivers/custom:known:1/examples?run=true")).as_array();
+  const auto& result = examples[0].at("result");
+  EXPECT_EQ(result.at("ok"), false);
+  EXPECT_EQ(result.at("differences").at(0).at("path"), "data.temperature");
+  EXPECT_EQ(result.at("differences").at(0).at("got"), 20);
 }
 
 TEST_F(DriversTest, PatchChangesWhatItMay) {

@@ -36,28 +36,31 @@ int refuse(const std::string& why) {
   return 1;
 }
 
-// Resident bytes of this process's children, which are the engine's hosts, and their number.
-struct Resident {
+// What this process's children, which are the engine's hosts, hold in memory; pages they share are counted once over
+// all.
+struct Memory {
   std::size_t bytes = 0, processes = 0;
 };
-Resident resident_of_hosts() {
-  Resident out;
+Memory memory_of_hosts() {
+  Memory out;
   std::error_code error;
   const std::string parent = "PPid:\t" + std::to_string(::getpid());
   for (auto it = std::filesystem::directory_iterator("/proc", error); !error && it != std::filesystem::end(it);
        it.increment(error)) {
     const auto name = it->path().filename().string();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    std::ifstream status(it->path() / "status");
-    std::string line;
-    bool ours = false;
-    while (std::getline(status, line)) {
-      if (line == parent) ours = true;
-      if (!ours || !line.starts_with("VmRSS:")) continue;
-      ++out.processes;
-      out.bytes += std::strtoull(line.c_str() + 6, nullptr, 10) * 1024;
-      break;
-    }
+    const auto value = [&](const char* file, std::string_view key) -> std::string {
+      std::ifstream text(it->path() / file);
+      for (std::string line; std::getline(text, line);) {
+        if (line.starts_with(key)) return line;
+      }
+      return {};
+    };
+    if (value("status", "PPid:") != parent) continue;
+    const auto pss = value("smaps_rollup", "Pss:");
+    if (pss.empty()) continue;
+    ++out.processes;
+    out.bytes += std::strtoull(pss.c_str() + 4, nullptr, 10) * 1024;
   }
   return out;
 }
@@ -205,7 +208,7 @@ int bench(const Given& given) {
   if (!evaluated) return refuse(evaluated.error().text);
 
   const Terminal terminal(stdout);
-  const auto before = resident_of_hosts();
+  const auto before = memory_of_hosts();
   Load load(engine, std::move(calls));
   // The compiler's tiers need some calls; they are not counted.
   load.run(std::chrono::milliseconds(300));
@@ -214,16 +217,16 @@ int bench(const Given& given) {
               printable(package->version).c_str(), terminal.paint(Ink::dim, printable(package->path)).c_str());
   std::fflush(stdout);
   load.run(std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(given.seconds)));
-  const auto after = resident_of_hosts();
+  const auto after = memory_of_hosts();
 
   row(terminal, "decodes a second", with_commas(static_cast<std::uint64_t>(load.rate())),
       "over " + counted(examples, "uplink example"));
-  row(terminal, "a call, half of them", time_text(load.quantile(0.5)), "at most, in the sandbox");
-  row(terminal, "a call, 99 %", time_text(load.quantile(0.99)));
-  row(terminal, "a call, the slowest", time_text(load.slowest()));
+  row(terminal, "a call, p50", time_text(load.quantile(0.5)), "in the sandbox");
+  row(terminal, "a call, p99", time_text(load.quantile(0.99)));
+  row(terminal, "a call, the longest", time_text(load.slowest()));
   row(terminal, "evaluation", time_text(*evaluated), "from text to a sandbox that is ready");
   row(terminal, "memory, idle", size_text(static_cast<double>(before.bytes)),
-      "of " + std::to_string(before.processes) + " host processes together");
+      "of " + std::to_string(before.processes) + " host processes" + " together");
   row(terminal, "memory, grown by",
       size_text(std::max(0.0, static_cast<double>(after.bytes) - static_cast<double>(before.bytes))));
   if (load.failed() > 0) {

@@ -17,6 +17,7 @@ constexpr std::size_t kFewExamples = 30;     // all are listed, those that passe
 constexpr std::size_t kMaxDifferences = 12;  // of one example, unless all are asked for
 constexpr std::size_t kMaxConsole = 10;
 constexpr std::size_t kMaxFrames = 5;
+constexpr std::size_t kMaxRanges = 40;
 constexpr const char* kGood = "\xe2\x9c\x93";  // a tick
 constexpr const char* kBad = "\xe2\x9c\x97";   // a cross
 
@@ -103,17 +104,50 @@ class Writer {
     const auto ink = lines.reached == lines.all ? Ink::green : lines.percent() >= 80 ? Ink::plain : Ink::yellow;
     out_ += "  line coverage " + terminal_.paint(ink, percent) + " (" + with_commas(lines.reached) + " of " +
             with_commas(lines.all) + ")";
-    const auto missed = ranges_of(checked_.package, lines.missed);
-    const std::size_t most = verbose_ ? missed.size() : 40;
-    for (std::size_t i = 0; i < missed.size() && i < most; ++i)
-      out_ += (i == 0 ? "; never reached: " : ", ") + terminal_.paint(Ink::yellow, missed[i]);
-    if (missed.size() > most) out_ += ", and " + std::to_string(missed.size() - most) + " more";
-    out_ += "\n";
+    missed(ranges_of(checked_.package, lines.missed));
   }
 
  private:
   static std::string title(const Example& example) {
     return printable(example.description.empty() ? "(no description)" : example.description);
+  }
+
+  // Behind the percentage where they fit; else below it, a file's ranges together.
+  void missed(const std::vector<std::string>& ranges) {
+    std::string all;
+    for (const auto& range : ranges)
+      all += (all.empty() ? "" : ", ") + range;
+    if (ranges.empty() || columns(all) + 55 <= terminal_.width()) {
+      out_ += (all.empty() ? "" : "; never reached: " + terminal_.paint(Ink::yellow, all)) + "\n";
+      return;
+    }
+    out_ += "; never reached:\n";
+    std::string file, line;
+    std::size_t count = 0;
+    const auto end_line = [&] {
+      if (!line.empty()) out_ += "    " + terminal_.paint(Ink::yellow, line) + "\n";
+      line.clear();
+    };
+    for (const auto& range : ranges) {
+      if (++count > kMaxRanges && !verbose_) break;
+      const auto colon = range.rfind(':');
+      const auto own = colon == std::string::npos ? std::string() : printable(range.substr(0, colon));
+      const auto numbers = colon == std::string::npos ? range : range.substr(colon + 1);
+      if (own != file) {
+        end_line();
+        file = own;
+        out_ += "    " + terminal_.paint(Ink::dim, file) + "\n";
+      }
+      if (!line.empty() && columns(line) + columns(numbers) + 6 > terminal_.width()) end_line();
+      line += (line.empty() ? "" : ", ") + numbers;
+    }
+    end_line();
+    if (ranges.size() > kMaxRanges && !verbose_) {
+      out_ += "    " +
+              terminal_.paint(Ink::dim,
+                              "and " + std::to_string(ranges.size() - kMaxRanges) + " more (--verbose shows all)") +
+              "\n";
+    }
   }
 
   void one(const Example& example, const Tried& tried, std::size_t width) {

@@ -70,6 +70,7 @@ std::map<std::string, Key> known_keys(ServeOptions& o) {
       {"queue.repeatsMax", {number(o.queue.repeats_max), kCount}},
       {"drivers.hosts", {number(o.drivers.fast_hosts), kCount}},
       {"drivers.memoryLimit", {size(o.drivers.memory_limit), kSize}},
+      {"drivers.idle", {duration(o.drivers.idle), kDuration}},
       {"drivers.resultLimit", {size(o.drivers.result_limit), kSize}},
   };
 }

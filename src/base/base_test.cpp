@@ -88,6 +88,26 @@ TEST(Json, ReadsNumbersExactly) {
   EXPECT_EQ(json::parse("1e-999")->as_double(), 0);
 }
 
+TEST(Json, ReadsNumbersToTheLastDigit) {
+  for (const char* text : {"3.8627450980392157", "3.862745098039216", "0.1", "1713.0065082323433", "97.6729991607538",
+                           "47.536430914778364", "1e-7", "123456789012345680000.0", "-0.30000000000000004", "5e-324"}) {
+    auto parsed = json::parse(text);
+    ASSERT_TRUE(parsed) << text;
+    ASSERT_TRUE(parsed->is_double()) << text;
+    EXPECT_EQ(parsed->get_double(), std::strtod(text, nullptr)) << text;
+    auto inside = json::parse("[1, {\"a\": " + std::string(text) + " } ] \n");
+    ASSERT_TRUE(inside) << text;
+    EXPECT_EQ(inside->at(1).at("a").get_double(), std::strtod(text, nullptr)) << text;
+  }
+  EXPECT_EQ(json::write(*json::parse("3.8627450980392157")), "3.8627450980392157");
+  EXPECT_EQ(json::write(*json::parse("1e999")), "null");
+  EXPECT_EQ(json::parse("18446744073709551615")->get_uint64(), 18446744073709551615u);
+  for (const char* text : {"", " ", "1.", "01", "[1,]", "{\"a\"}", "1 2", "[1]]", "nul", "\"\xff\"", "-"})
+    EXPECT_FALSE(json::parse(text)) << text;
+  EXPECT_FALSE(json::parse("[[[1]]]", 2));
+  EXPECT_TRUE(json::parse("[[1]]", 2));
+}
+
 TEST(Json, MergePatchKeepsOrder) {
   auto v = *json::parse(R"({"a":1,"b":{"c":2,"d":3},"e":4})");
   json::merge_patch(v, *json::parse(R"({"a":null,"b":{"c":null,"x":5}})"));

@@ -11,7 +11,8 @@
 namespace sluice::driver {
 
 // How the result of a driver is compared with what an example says (spec drivers.md 13). All values have been through
-// JSON, so that `undefined` is absent, a Date is its ISO text and -0 is 0; 1 and 1.0 are the same number.
+// JSON, so that `undefined` is absent, a Date is its ISO text and -0 is 0; 1 and 1.0 are the same number. Numbers with
+// a fraction may differ in the last of their 16 digits: ECMAScript leaves Math.pow, exp and the like to each engine.
 
 // Where two values differ.
 struct Difference {

@@ -59,8 +59,16 @@ TEST(Compare, IsDeepAndStrict) {
 TEST(Compare, TakesNumbersByTheirValue) {
   EXPECT_EQ(uplink(R"({"data":{"a":1.0,"b":-0.0,"c":1e2}})", R"({"data":{"a":1,"b":0,"c":100}})"), "");
   EXPECT_EQ(uplink(R"({"data":{"a":9007199254740993}})", R"({"data":{"a":9007199254740992}})"), "");
-  EXPECT_EQ(uplink(R"({"data":{"a":0.1}})", R"({"data":{"a":0.10000000000000002}})"),
-            "data.a: 0.1 | 0.10000000000000002");
+  EXPECT_EQ(uplink(R"({"data":{"a":0.1}})", R"({"data":{"a":0.100001}})"), "data.a: 0.1 | 0.100001");
+  EXPECT_EQ(uplink(R"({"data":{"a":1700000000001}})", R"({"data":{"a":1700000000002}})"),
+            "data.a: 1700000000001 | 1700000000002");
+}
+
+TEST(Compare, LeavesTheLastDigitsToTheEngine) {
+  EXPECT_EQ(uplink(R"({"data":{"a":10.889999999999999}})", R"({"data":{"a":10.89}})"), "");
+  EXPECT_EQ(uplink(R"({"data":{"a":1.0259018697121183}})", R"({"data":{"a":1.0259018697121038}})"), "");
+  EXPECT_NE(uplink(R"({"data":{"a":10.889999999}})", R"({"data":{"a":10.89}})"), "");
+  EXPECT_NE(uplink(R"({"data":{"a":0}})", R"({"data":{"a":1e-300}})"), "");
 }
 
 TEST(Compare, TakesAbsentListsForEmptyOnes) {

@@ -112,9 +112,11 @@ struct EngineOptions {
       1000};                              // CPU time of a call (promises.md 4); a hard wall-clock stop is 10 x that
   std::chrono::milliseconds stall{50};    // CPU time after which the jobs behind a call are moved to another host
   std::size_t memory_limit = 128u << 20;  // bytes above what a fresh host uses
-  std::size_t result_limit = 1u << 20;    // bytes of JSON
-  std::size_t queue_limit = 16384;        // jobs waiting in all; over it submit() answers com-5004 at once
-  std::string host_program;               // run as `host_program driver-host`; empty: /proc/self/exe
+  // A driver unused for so long is dropped from memory, and evaluated again at its next call.
+  std::chrono::milliseconds idle{300000};
+  std::size_t result_limit = 1u << 20;  // bytes of JSON
+  std::size_t queue_limit = 16384;      // jobs waiting in all; over it submit() answers com-5004 at once
+  std::string host_program;             // run as `host_program driver-host`; empty: /proc/self/exe
 };
 
 // Runs drivers in host processes: JavaScriptCore behind seccomp, one socket pair each, jobs in batches. A driver that

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
 #include <new>
+#include <poll.h>
 #include <string>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -39,7 +41,7 @@ class Host {
         if (!open) {
           const auto first = frame->type == wire::Type::configure ? wire::read_configure(frame->body) : std::nullopt;
           if (!first || first->version != wire::kVersion) return sandbox::Exit::protocol;
-          scripts_.set_limits(first->result_limit);
+          scripts_.set_limits(first->result_limit, std::chrono::milliseconds(first->idle_ms));
           if (const auto closed = sandbox::close(first->memory_limit); closed != sandbox::Exit::fine) return closed;
           open = true;
           wire::append(out_, wire::Ready{});
@@ -58,7 +60,7 @@ class Host {
       page_.job.store(0, std::memory_order_release);
       page_.phase.store(wire::Page::idle, std::memory_order_release);
       if (!flush()) return sandbox::Exit::fine;
-      scripts_.tidy();
+      wait();
       char* const space = reader_.space(64u << 10);
       const auto count = ::read(wire::kSocketFd, space, reader_.capacity());
       if (count < 0 && errno == EINTR) continue;
@@ -68,6 +70,18 @@ class Host {
   }
 
  private:
+  // For something to read. Meanwhile what is long unused goes, and its memory back to the system.
+  void wait() {
+    while (true) {
+      const auto rest = scripts_.tidy(std::chrono::steady_clock::now());
+      if (rest.count() < 0) return;  // nothing is warm
+      pollfd socket{wire::kSocketFd, POLLIN, 0};
+      const auto most = std::min<std::int64_t>(rest.count() + 1, 3600000);
+      if (::poll(&socket, 1, static_cast<int>(most)) != 0) return;
+      scripts_.clean();
+    }
+  }
+
   bool handle(const wire::Frame& frame) {
     switch (frame.type) {
       case wire::Type::role:

@@ -293,6 +293,42 @@ TEST_F(Escape, AccountsAndDriversShareNoState) {
   EXPECT_NE(call(mine, "01").data, first.data);
 }
 
+// What a driver leaves as its device's context is an array or costs its call, whatever it does to the language.
+TEST_F(Forgery, ADeviceContextIsAnArrayOfJson) {
+  const auto left = [](const std::string& body) {
+    const auto code =
+        std::make_shared<DriverCode>(*driver_of("function decodeUplink(input) { " + body + "; return { data: 1 }; }"));
+    code->use_context = true;
+    return call(code, "01");
+  };
+  const auto kept = left("context.push({ a: 1 })");
+  EXPECT_TRUE(kept.ok) << kept.message;
+  EXPECT_EQ(kept.context, R"([{"a":1}])");
+  for (const auto* body : {
+           "Array.prototype.toJSON = () => 'no array'; context.push(1)",
+           "Array.prototype.toJSON = () => ({ a: 1 }); context.push(1)",
+           "Array.prototype.toJSON = () => undefined; context.push(1)",
+           "context = { length: 1, 0: 1 }",
+           "context = new Proxy({}, {})",
+           "context = '[1]'",
+           "context = null",
+           "delete globalThis.context",
+           "context.push(context)",
+           "context.push({ toJSON() { throw 1; } })",
+           "context.push('x'.repeat(70000))",
+           "context.push('\\u20ac'.repeat(30000))",
+           "let a = []; for (let i = 0; i < 200; i++) a = [a]; context.push(a)",
+           "Object.defineProperty(globalThis, 'context', { get() { throw 1; } })",
+           "Object.defineProperty(globalThis, 'context', { get() { return 'x\\ny'; } })",
+       }) {
+    const auto outcome = left(body);
+    EXPECT_FALSE(outcome.ok) << body;
+    EXPECT_FALSE(outcome.context.has_value()) << body << *outcome.context;
+    EXPECT_EQ(outcome.code, "com-5002") << body;
+    EXPECT_EQ(outcome.message.find("no usable answer"), std::string::npos) << body;
+  }
+}
+
 TEST_F(Natives, OddArgumentsCrashNothing) {
   for (
       const auto* body : {

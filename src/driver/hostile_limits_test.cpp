@@ -33,7 +33,7 @@ TEST_F(Endless, LoopsInEveryPlaceThatRunsTheDriversCode) {
            "throw { toString() { for (;;) {} } };",
            "const e = new Error('x'); Object.defineProperty(e, 'message', { get() { for (;;) {} } }); throw e;",
            "const e = new Error('x'); Object.defineProperty(e, 'stack', { get() { for (;;) {} } }); throw e;",
-           "console.log({ toJSON() { for (;;) {} } });",
+           "console.log({ get a() { for (;;) {} } });",
            "console.log('%s', { toString() { for (;;) {} } }); for (;;) {}",
        }) {
     expect_time_out(body);

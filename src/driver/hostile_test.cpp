@@ -200,6 +200,33 @@ TEST(Isolation, NoMixOfAttacksDelaysAnotherDeviceByMoreThanTheLimit) {
   EXPECT_EQ(children().size(), before);  // zombies would count
 }
 
+// Many calls may share one entry into the machine, at whose end promises are worked off: whoever hides that he makes
+// some takes nobody else's time, nor the verdict of anybody else.
+TEST(Isolation, HiddenPromisesAreNobodyElsesMatter) {
+  Collected bombs, good;
+  const auto hidden = driver_of(
+      "function decodeUplink() { const P = globalThis['Pro' + 'mise']; for (let i = 0; i < 20; i++) "
+      "P.resolve().then(() => { for "
+      "(;;) {} }); return { data: 1 }; }");
+  const auto written = driver_of(
+      "function decodeUplink() { return { data: eval('(as' + 'ync () => { aw' + 'ait 0; for (;;) {} })(); 1') }; }");
+  const auto other = std::make_shared<DriverCode>(*driver_of(kGood));
+  other->account = "others";
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Job> jobs;
+    for (int i = 0; i < 60; ++i) {
+      if (i % 20 == 5) {
+        jobs.push_back(job(i % 40 == 5 ? hidden : written, "00000000000040" + std::to_string(10 + i), bombs.done()));
+      }
+      jobs.push_back(job(other, "0100000000000000", good.done()));
+    }
+    test_engine().submit(std::move(jobs));
+    ASSERT_TRUE(good.wait(std::chrono::seconds(30)));
+  }
+  EXPECT_EQ(good.ok(), 180);
+  ASSERT_TRUE(bombs.wait(std::chrono::seconds(60)));
+}
+
 TEST(Hosts, KilledFromOutsideLoseNoJob) {
   Metrics metrics;
   EngineOptions options;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/journal.h"
 
+#include <atomic>
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <thread>
 
 #include "base/crypto.h"
 #include "base/json.h"
@@ -11,7 +13,7 @@ namespace sluice::driver {
 namespace {
 
 struct ManualClock final : Clock {
-  UnixMillis time = 1'700'000'000'000;
+  std::atomic<UnixMillis> time{1'700'000'000'000};
   [[nodiscard]] UnixMillis now() const override { return time; }
   [[nodiscard]] std::chrono::steady_clock::time_point steady() const override {
     return std::chrono::steady_clock::time_point(std::chrono::milliseconds(time));
@@ -217,6 +219,33 @@ TEST_F(JournalTest, TenThousandFailuresAreOneEvent) {
   EXPECT_NE(
       metrics_.text().find(R"(sluice_driver_operations_total{operation="decodeUplink",result="exception"} 10000)"),
       std::string::npos);
+}
+
+TEST_F(JournalTest, TakesCallsFromSeveralThreads) {
+  constexpr int kThreads = 4, kCalls = 1000;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([this] {
+      auto code = code_of();
+      auto good = success();
+      auto bad = failure();
+      bad.log = {"line"};
+      for (int i = 0; i < kCalls; ++i) {
+        journal_.note({.code = code, .dev_eui = "AA", .input = "00", .outcome = i % 2 ? good : bad});
+        if (i % 100 == 0) {
+          EXPECT_TRUE(journal_.statistics().of("1", code.id));
+        }
+      }
+    });
+  }
+  for (auto& thread : threads)
+    thread.join();
+  auto told = events("driver-2001");
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].data.at("count"), kThreads * kCalls / 2);
+  EXPECT_EQ(journal_.statistics().of("1", "acme:a:1")->of(Operation::decode_uplink).calls,
+            std::uint64_t{kThreads * kCalls});
+  EXPECT_FALSE(log().empty());
 }
 
 TEST_F(JournalTest, KeepsWhatAnAuthorNeeds) {

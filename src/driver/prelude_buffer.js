@@ -165,9 +165,13 @@ function encode(s, name) {
 
 function decode(b, name, start, end) {
   if (name === 'utf8') {
-    let plain = end - start <= 4096;
-    for (let i = start; plain && i < end; i++) plain = b[i] < 128;
-    return plain ? apply(fromCodes, null, start === 0 && end === b.length ? b : apply(u8sub, new U8(b), [start, end])) : utf8Decode(b, start, end, false);
+    if (end - start > 4096) return utf8Decode(b, start, end, false);
+    const plain = [];
+    for (let i = start; i < end; i++) {
+      if (b[i] > 127) return utf8Decode(b, start, end, false);
+      plain[i - start] = b[i];
+    }
+    return apply(fromCodes, null, plain);
   }
   if (name === 'base64') return base64Encode(b, start, end);
   if (name === 'base64url') return urlAlphabet(base64Encode(b, start, end));

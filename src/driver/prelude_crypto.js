@@ -54,9 +54,10 @@ function expand(key) {
   return w;
 }
 
-// One block from `from` at `at` into `to` at `out`; the two may be the same.
+// One block from `from` at `at` into `to` at `out`; the two may be the same. The halfway states are shared: no driver's code
+// runs in between.
+const s = new U8(16), t = new U8(16);
 function encryptBlock(w, from, at, to, out) {
-  const s = new U8(16), t = new U8(16);
   for (let i = 0; i < 16; i++) s[i] = from[at + i] ^ w[i];
   for (let round = 1; round < 10; round++) {
     for (let c = 0; c < 16; c += 4) {
@@ -72,7 +73,6 @@ function encryptBlock(w, from, at, to, out) {
 }
 
 function decryptBlock(w, from, at, to, out) {
-  const s = new U8(16), t = new U8(16);
   for (let i = 0; i < 16; i++) s[i] = from[at + i] ^ w[160 + i];
   for (let round = 9; ; round--) {
     for (let c = 0; c < 16; c++) t[(c + 4 * (c & 3)) & 15] = R[s[c]];

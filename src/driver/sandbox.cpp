@@ -166,10 +166,11 @@ bool prepare() {
 }
 
 Exit close(std::uint64_t memory_limit) {
-  // Twice the limit and what collector and compilers use for themselves: only a backstop for growth between two looks
-  // of the engine's at the resident size.
+  // What warm drivers keep, the limit, and what collector and compilers use for themselves: only a backstop for growth
+  // between two looks of the engine's at the resident size.
   const std::uint64_t used = data_in_use();
-  if (used == 0 || !limit(RLIMIT_DATA, used + 2 * memory_limit + (64u << 20)) || !limit(RLIMIT_NOFILE, 32)) {
+  if (used == 0 || !limit(RLIMIT_DATA, used + wire::kWarmMemory + memory_limit + (64u << 20)) ||
+      !limit(RLIMIT_NOFILE, 32)) {
     return Exit::no_limits;
   }
   if (::dup2(0, 2) < 0) return Exit::no_limits;

@@ -14,13 +14,21 @@ extern "C" {
 using JSShouldTerminateCallback = bool (*)(JSContextRef context, void* user);
 void JSContextGroupSetExecutionTimeLimit(JSContextGroupRef group, double seconds, JSShouldTerminateCallback callback,
                                          void* user);
+JSScriptRef JSScriptCreateReferencingImmortalASCIIText(JSContextGroupRef group, JSStringRef url, int line,
+                                                       const char* source, std::size_t length, JSStringRef* error,
+                                                       int* error_line);
+JSValueRef JSScriptEvaluate(JSContextRef context, JSScriptRef script, JSValueRef self, JSValueRef* exception);
+// The only call that collects at once: JSGarbageCollect leaves it to a run loop, which a host has not.
+void JSSynchronousGarbageCollectForDebugging(JSContextRef context);
 }
 
 namespace sluice::driver {
 namespace {
 
-constexpr std::size_t kMaxContexts = 128;
-constexpr auto kIdle = std::chrono::minutes(5);
+// So many fit wire::kWarmMemory. A message for one more costs an evaluation, some milliseconds in place of
+// microseconds.
+constexpr std::size_t kMaxContexts = 400;
+constexpr std::chrono::milliseconds kCleanAfter{1000};  // of quiet
 constexpr std::uint32_t kSettleLimitMs = 5;
 constexpr std::string_view kNoSignature =
     "Fcom-4000\n\"unable to wrap driver, driver code must have one type of signatures (tpx, ttn, chirpstack)\"\n\n\n";
@@ -89,7 +97,7 @@ bool narrow(const JSChar* text, std::size_t size, char* out) {
 class Text {
  public:
   explicit Text(std::string_view text) {
-    if (text.size() < 4096 && is_plain_ascii(text)) {
+    if (is_plain_ascii(text)) {  // one byte a character
       const std::string terminated(text);
       string_ = JSStringCreateWithUTF8CString(terminated.c_str());
     } else {
@@ -228,6 +236,11 @@ void ScriptHost::set_time_limit(std::uint32_t milliseconds) {
 bool ScriptHost::warm_up() {
   group_ = JSContextGroupCreate();
   if (group_ == nullptr || !open_entrance()) return false;
+  buffer_ = share(kPreludeBuffer);
+  environment_ = share(kPreludeEnvironment);
+  prelude_ = share(kPrelude);
+  look_up_ = share(kLookUp);
+  if (buffer_ == nullptr || environment_ == nullptr || prelude_ == nullptr || look_up_ == nullptr) return false;
   set_time_limit(10000);
   // A hot function reaches the last compiler tier; the dates, the zones and the locales open ICU's data; the loop that
   // makes garbage starts the collector.
@@ -257,9 +270,7 @@ bool ScriptHost::warm_up() {
     works = works && result.status == wire::Status::done && result.text.starts_with("D{\"sum\"");
   }
   unload(0);
-  JSContextRef context = JSGlobalContextCreateInGroup(group_, nullptr);
-  JSGarbageCollect(context);
-  JSGlobalContextRelease(const_cast<JSGlobalContextRef>(context));
+  clean();
   return works;
 }
 
@@ -295,15 +306,28 @@ void ScriptHost::drop(Script& script) {
   if (!script.context) return;
   recent_.erase(script.recent);
   script.context.reset();
+  dropped_ = true;
 }
 
-void ScriptHost::tidy() {
-  const auto now = std::chrono::steady_clock::now();
+std::chrono::milliseconds ScriptHost::tidy(std::chrono::steady_clock::time_point now) {
   while (!recent_.empty()) {
     Script& oldest = scripts_.at(recent_.back());
-    if (recent_.size() <= kMaxContexts && now - oldest.context->used < kIdle) return;
+    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(oldest.context->used + idle_ - now);
+    if (recent_.size() <= kMaxContexts && rest.count() > 0) return dropped_ ? std::min(rest, kCleanAfter) : rest;
     drop(oldest);
   }
+  return dropped_ ? kCleanAfter : std::chrono::milliseconds(-1);
+}
+
+void ScriptHost::clean() {
+  if (!std::exchange(dropped_, false)) return;
+  JSSynchronousGarbageCollectForDebugging(own_);
+}
+
+JSScriptRef ScriptHost::share(std::string_view source) {
+  const Text name(std::string_view("prelude"));
+  return JSScriptCreateReferencingImmortalASCIIText(group_, name.get(), 1, source.data(), source.size(), nullptr,
+                                                    nullptr);
 }
 
 JSValueRef ScriptHost::evaluate_text(Context& context, std::string_view source, const char* name,
@@ -341,17 +365,20 @@ ScriptResult ScriptHost::explain(Context& context, JSValueRef exception) {
 
 ScriptResult ScriptHost::evaluate_in(Script& script, Context& context, bool wrapped) {
   context.global = JSGlobalContextCreateInGroup(group_, nullptr);
-  std::array<JSValueRef, 4> makers{};
+  std::array<JSValueRef, 5> makers{};
   makers[2] = JSValueMakeBoolean(context.global, (script.flags & wire::kUsesContext) != 0);
   JSValueRef exception = nullptr;
-  makers[0] = evaluate_text(context, kPreludeBuffer, "prelude", &exception);
-  if (exception == nullptr) makers[1] = evaluate_text(context, kPreludeEnvironment, "prelude", &exception);
+  makers[0] = JSScriptEvaluate(context.global, buffer_, nullptr, &exception);
+  if (exception == nullptr) makers[1] = JSScriptEvaluate(context.global, environment_, nullptr, &exception);
   makers[3] = JSValueMakeUndefined(context.global);
+  makers[4] = JSObjectMakeTypedArrayWithBytesNoCopy(
+      context.global, kJSTypedArrayTypeUint8Array, handed_.data(), handed_.size(), [](void*, void*) {}, nullptr,
+      nullptr);
   if (exception == nullptr && (script.flags & wire::kTrusted) != 0) {
     makers[3] = evaluate_text(context, kPreludeCrypto, "prelude", &exception);
   }
   JSValueRef prelude = nullptr;
-  if (exception == nullptr) prelude = evaluate_text(context, kPrelude, "prelude", &exception);
+  if (exception == nullptr) prelude = JSScriptEvaluate(context.global, prelude_, nullptr, &exception);
   JSObjectRef made = nullptr;
   if (exception == nullptr) {
     const JSObjectRef function = JSValueToObject(context.global, prelude, &exception);
@@ -372,7 +399,7 @@ ScriptResult ScriptHost::evaluate_in(Script& script, Context& context, bool wrap
     evaluate_text(context, script.source, "driver.js", &exception);
   }
   if (exception != nullptr) return explain(context, exception);
-  const JSValueRef found = evaluate_text(context, kLookUp, "prelude", &exception);
+  const JSValueRef found = JSScriptEvaluate(context.global, look_up_, nullptr, &exception);
   JSValueRef points = JSValueMakeUndefined(context.global);
   if (exception == nullptr && !script.points_source.empty()) {
     // Evaluated by itself: a function's scope keeps its names apart from the driver's, whose own extractPoints is
@@ -446,7 +473,10 @@ ScriptResult ScriptHost::invoke(const Script& script, const wire::Call& frame) {
   const JSValueRef undefined = JSValueMakeUndefined(js);
   std::array<JSValueRef, 7> arguments = {
       JSValueMakeNumber(js, frame.operation), undefined, undefined, undefined, undefined, undefined, undefined};
-  if (frame.operation < 2) {
+  if (frame.operation < 2 && frame.bytes.size() <= handed_.size()) {
+    std::copy(frame.bytes.begin(), frame.bytes.end(), handed_.begin());
+    arguments[1] = JSValueMakeNumber(js, static_cast<double>(frame.bytes.size()));
+  } else if (frame.operation < 2) {
     numbers_.resize(frame.bytes.size());
     for (std::size_t i = 0; i < numbers_.size(); ++i) {
       numbers_[i] = JSValueMakeNumber(js, static_cast<unsigned char>(frame.bytes[i]));
@@ -496,7 +526,7 @@ ScriptResult ScriptHost::call(const wire::Call& frame, std::chrono::steady_clock
     if (!script.context) return result;
     recent_.push_front(frame.number);
     script.recent = recent_.begin();
-    tidy();
+    tidy(now);
   } else if (script.recent != recent_.begin()) {
     recent_.splice(recent_.begin(), recent_, script.recent);
   }

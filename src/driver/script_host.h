@@ -2,6 +2,7 @@
 #pragma once
 
 #include <JavaScriptCore/JavaScript.h>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -13,6 +14,9 @@
 #include <vector>
 
 #include "driver/wire.h"
+
+// Exported by the library, absent from its headers: a text that several global objects share.
+using JSScriptRef = struct OpaqueJSScript*;
 
 namespace sluice::driver {
 
@@ -34,7 +38,10 @@ class ScriptHost {
   // Starts the machine and touches all that opens files or starts threads: compilers, collector, watchdog, locale data,
   // time zones. False where it does not work.
   bool warm_up();
-  void set_limits(std::uint64_t result_limit) { result_limit_ = result_limit; }
+  void set_limits(std::uint64_t result_limit, std::chrono::milliseconds idle) {
+    result_limit_ = result_limit;
+    idle_ = idle;
+  }
   void set_call_limit(std::uint32_t milliseconds) { call_limit_ms_ = milliseconds; }
 
   void load(const wire::Load& frame);
@@ -54,8 +61,11 @@ class ScriptHost {
   ScriptResult inspect(const wire::Inspect& frame);
   // False once a driver has left the machine so that nobody else can run in it: the process is to be ended.
   [[nodiscard]] bool usable() const { return usable_; }
-  // Drops global objects unused for five minutes. Cheap; to be called now and then.
-  void tidy();
+  // Drops global objects long unused. Cheap; to be called when there is nothing else to do. Gives the time after which
+  // it is worth to come back, less than zero for never.
+  std::chrono::milliseconds tidy(std::chrono::steady_clock::time_point now);
+  // Collects what was dropped. Takes up to some tenths of a second; does nothing where nothing was.
+  void clean();
 
  private:
   struct Context {
@@ -93,6 +103,7 @@ class ScriptHost {
   // `wrapped`: in a function's scope.
   ScriptResult evaluate_in(Script& script, Context& context, bool wrapped);
   JSValueRef evaluate_text(Context& context, std::string_view source, const char* name, JSValueRef* exception);
+  JSScriptRef share(std::string_view source);
   ScriptResult explain(Context& context, JSValueRef exception);
   ScriptResult invoke(const Script& script, const wire::Call& frame);
   ScriptResult text_result(JSContextRef context, JSValueRef value, std::uint64_t limit);
@@ -109,6 +120,9 @@ class ScriptHost {
   std::unordered_map<std::uint32_t, Script> scripts_;
   std::list<std::uint32_t> recent_;  // numbers of the drivers with a context, latest first
   std::uint64_t result_limit_ = 1u << 20;
+  std::chrono::milliseconds idle_{300000};
+  bool dropped_ = false;  // something to collect
+  JSScriptRef buffer_ = nullptr, environment_ = nullptr, prelude_ = nullptr, look_up_ = nullptr;
   std::uint32_t call_limit_ms_ = 1000, set_limit_ms_ = 0;
   bool timed_out_ = false, usable_ = true;
 
@@ -118,7 +132,9 @@ class ScriptHost {
   const std::function<void()>* work_ = nullptr;
   bool inside_ = false, unsettled_ = false;
   std::uint64_t entry_ = 0, calls_ = 0, seen_call_ = 0;
-  unsigned looks_ = 0;               // of the watchdog's at one call of an entry
+  unsigned looks_ = 0;  // of the watchdog's at one call of an entry
+  // Seen by the prelude of every global object, never by a driver.
+  std::array<unsigned char, 256> handed_{};
   std::vector<JSValueRef> numbers_;  // numbers alone, which the collector need not see
 };
 

@@ -77,6 +77,7 @@ void Engine::Impl::maintain(Steady::time_point now) {
     wire::Configure configure;
     configure.memory_limit = options.memory_limit;
     configure.result_limit = options.result_limit;
+    configure.idle_ms = static_cast<std::uint64_t>(options.idle.count());
     wire::append(host->out, configure);
     watch(*host);
     hosts.push_back(std::move(host));
@@ -150,7 +151,8 @@ void Engine::Impl::sample_host(HostProcess& host, Steady::time_point now) {
   if (own.call.count() > 0) limit = std::min(limit, std::max(own.call * 2, milliseconds(20)));
   if (evaluating) limit = milliseconds(kEvaluationLimitMs) * 5 / 4;
   const milliseconds wall = (evaluating ? milliseconds(kEvaluationLimitMs) : options.call_limit) * 10;
-  const bool heavy = resident > host.baseline + options.memory_limit ||
+  // What the host keeps of warm drivers is not this call's.
+  const bool heavy = resident > std::max(host.baseline, host.sample.resident) + options.memory_limit ||
                      (own.memory > 0 && resident > host.sample.resident + own.memory);
   if (heavy) {
     host.blamed_job = job;
@@ -162,7 +164,7 @@ void Engine::Impl::sample_host(HostProcess& host, Steady::time_point now) {
   } else if (now - host.sample.since > wall) {
     host.blamed_job = job != 0 ? job : host.in_flight.front()->id;
     host.kill(Kill::wall);
-  } else if (resident > host.baseline + options.memory_limit / 4 * 3 && count(Lane::spare) > 0) {
+  } else if (resident > host.baseline + wire::kWarmMemory && count(Lane::spare) > 0) {
     host.retiring = true;  // grown over many jobs: a fresh one takes its place
   }
 }

@@ -82,7 +82,11 @@ class Cursor {
 }  // namespace
 
 void append(std::string& out, const Configure& frame) {
-  Writer(out, Type::configure).number(frame.version).number(frame.memory_limit).number(frame.result_limit);
+  Writer(out, Type::configure)
+      .number(frame.version)
+      .number(frame.memory_limit)
+      .number(frame.result_limit)
+      .number(frame.idle_ms);
 }
 
 void append(std::string& out, const Role& frame) {
@@ -144,6 +148,7 @@ std::optional<Configure> read_configure(std::string_view body) {
   frame.version = in.number<std::uint32_t>();
   frame.memory_limit = in.number<std::uint64_t>();
   frame.result_limit = in.number<std::uint64_t>();
+  frame.idle_ms = in.number<std::uint64_t>();
   if (!in.complete()) return {};
   return frame;
 }

@@ -38,6 +38,7 @@ struct Configure {
   std::uint32_t version = kVersion;
   std::uint64_t memory_limit = 0;  // bytes above what the host uses after warm-up
   std::uint64_t result_limit = 0;  // bytes of a result's JSON text
+  std::uint64_t idle_ms = 0;       // after which a driver's global object is dropped
 };
 
 struct Role {
@@ -149,6 +150,9 @@ struct Page {
   std::atomic<std::uint64_t> job{0};
   std::atomic<std::uint32_t> phase{idle};
 };
+// What a host may keep of warm drivers beside what a call needs: some 400 of them, at 0.6 MB. Grown beyond it, another
+// takes its place.
+inline constexpr std::size_t kWarmMemory = 256u << 20;
 inline constexpr std::size_t kPageSize = 4096;
 inline constexpr int kSocketFd = 3, kPageFd = 4;
 

@@ -61,14 +61,27 @@ void Downlinks::encode(const HandlingPtr& state) {
   const auto& account = state->source.account;
   auto device = router_.device(account, downlink.dev_eui);
   driver::DriverCodePtr code;
+  std::string without_code;  // a driver that is known, and cannot be run
   if (downlink.application || downlink.model) {
     code = catalogue_.choose(account, downlink.application, downlink.model);
+    if (!code) without_code = catalogue_.choose_without_code(account, downlink.application, downlink.model);
   } else {
     auto id = router_.driver_for(account, downlink.dev_eui, state->source.connection_id);
     if (id == kAuto)
       code = device ? catalogue_.choose(account, device->application, device->model) : nullptr;
     else if (!id.empty())
       code = catalogue_.find(account, id);
+    if (!code && id == kAuto && device)
+      without_code = catalogue_.choose_without_code(account, device->application, device->model);
+    else if (!code && !id.empty() && catalogue_.is_without_code(account, id))
+      without_code = id;
+  }
+  if (!without_code.empty()) {
+    refuse(*state, {.status = Status::driver_refused,
+                    .text = "no driver code: " + without_code + " is known, its code is not here",
+                    .code = "com-5002",
+                    .driver_id = without_code});
+    return;
   }
   if (!code) {
     refuse(*state, {.status = Status::driver_refused,

@@ -11,6 +11,7 @@
 
 #include "base/crypto.h"
 #include "base/json.h"
+#include "flow/downlinks.h"
 #include "queue/queue.h"
 
 namespace sluice::flow {
@@ -293,6 +294,37 @@ TEST_F(RouterTest, ADriverKnownWithoutCodeIsTold) {
   auto told = *store_->events({.account = "1", .from = 0, .to = system_clock().now() + 1, .code = "driver-2003"});
   ASSERT_EQ(told.size(), 1u);
   EXPECT_TRUE(told[0].message.starts_with("No driver code")) << told[0].message;
+}
+
+TEST_F(RouterTest, ADownlinkTellsWhatItsDriverSaid) {
+  add_driver("hidden", "");
+  add_driver("no", "function decodeUplink() {} function encodeDownlink(i) { return {errors: ['a'], warnings: ['w']} }");
+  Downlinks downlinks(*router_, *catalogue_, *engine_, *journal_, *events_, system_clock(), metrics_,
+                      [](const auto&, const auto&, auto, const auto&) { FAIL() << "nothing is to be sent"; });
+  auto send_down = [&](const std::string& module) {
+    std::promise<DownlinkResult> promise;
+    downlinks.handle({.account = "1", .connection_id = "7"},
+                     R"({"DevEUI_downlink":{"DevEUI":"00000000000000AA","FPort":1,"payload":{"a":1},"DriverCfg":)" +
+                         (R"({"app":{"pId":"acme","mId":")" + module) + R"(","ver":"1"}}}})",
+                     [&](DownlinkResult result) { promise.set_value(std::move(result)); });
+    return promise.get_future().get();
+  };
+  auto hidden = send_down("hidden");
+  EXPECT_EQ(hidden.status, DownlinkResult::Status::driver_refused);
+  EXPECT_TRUE(hidden.text.starts_with("no driver code: custom:hidden:1")) << hidden.text;
+  auto refused = send_down("no");
+  EXPECT_EQ(refused.status, DownlinkResult::Status::driver_refused);
+  EXPECT_EQ(refused.code, "com-5000");
+  EXPECT_EQ(refused.driver_id, "custom:no:1");
+  EXPECT_EQ(refused.driver_errors, std::vector<std::string>{"a"});
+  EXPECT_EQ(refused.warnings, std::vector<std::string>{"w"});
+  EXPECT_EQ(journal_->statistics().of("1", "custom:no:1")->of(driver::Operation::encode_downlink).failures, 1u);
+  journal_->flush_log();
+  auto entries =
+      *store_->driver_log({.account = "1", .driver_id = "custom:no:1", .from = 0, .to = system_clock().now() + 1});
+  ASSERT_EQ(entries.size(), 1u);
+  EXPECT_EQ(entries[0].operation, "encodeDownlink");
+  EXPECT_EQ(entries[0].data.at("payload"), R"({"a":1})");
 }
 
 }  // namespace
