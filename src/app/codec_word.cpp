@@ -5,6 +5,8 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -33,6 +35,7 @@ struct Given {
   int fport = -1;
   bool encode = false, downlink = false;
   ServerPlace server;
+  std::string secret_file, secret_environment;
 };
 
 // What there is to say about the call goes to standard error, the result alone to standard output.
@@ -177,8 +180,29 @@ void say_list(const object& from, const char* name, Ink ink, const char* label, 
     voice.line(ink, label, item.is_string() ? std::string(item.get_string()) : json::write(item));
 }
 
+// Never on the command line itself, which everybody on the machine can read; empty: the data directory's.
+Result<std::string> secret_of(const Given& given) {
+  std::string secret;
+  if (!given.secret_environment.empty()) {
+    const char* value = std::getenv(given.secret_environment.c_str());
+    secret = value == nullptr ? "" : value;
+  } else if (!given.secret_file.empty()) {
+    std::ifstream file(given.secret_file);
+    std::getline(file, secret);
+  } else {
+    return secret;
+  }
+  secret = std::string(trim(secret));
+  if (!secret.empty()) return secret;
+  return Error{ErrorKind::bad_config, "no secret in " + given.secret_environment + given.secret_file};
+}
+
 int run_remote(const Given& given, const driver::Example& example, const Voice& voice) {
-  auto client = RestClient::open(given.server);
+  auto secret = secret_of(given);
+  if (!secret) return voice.fail(secret.error().text);
+  auto place = given.server;
+  place.secret = *secret;
+  auto client = RestClient::open(place);
   if (!client) return voice.fail(client.error().text);
   auto answer = (*client)->call("POST", given.encode ? "/encode" : "/decode", request_of(given, example));
   if (!answer) return voice.fail(answer.error().text);
@@ -235,11 +259,12 @@ void add_word(CLI::App& codec, std::function<int()>& run, bool encode) {
   word->add_option("--signature", given->signature, "of a bare script; default: found by looking")
       ->check(CLI::IsMember({"lora-alliance", "actility", "ttn", "chirpstack"}));
   if (!encode) word->add_flag("--downlink", given->downlink, "the payload is a downlink's");
-  word->add_option("--url", given->server.url, "the running server")->capture_default_str();
-  word->add_option("--data", given->server.data, "its data directory, whose admin-secret is read")
-      ->capture_default_str();
-  word->add_option("--client-id", given->server.client_id, "who asks")->capture_default_str();
-  word->add_option("--secret", given->server.secret, "his secret; default: SLUICE_SECRET, then the data directory");
+  word->add_option("--data", given->server.data, "the running server's data directory")->capture_default_str();
+  word->add_option("--url", given->server.url, "the running server; default: the one on the data directory");
+  word->add_option("--client-id", given->server.client_id, "who signs in there")->capture_default_str();
+  auto* file = word->add_option("--client-secret-file", given->secret_file, "its secret, in a file");
+  word->add_option("--client-secret-env", given->secret_environment, "its secret, in this environment variable")
+      ->excludes(file);
   word->callback([given, &run] { run = [given] { return run_codec(*given); }; });
 }
 

@@ -127,6 +127,22 @@ TEST(DriverCheck, TellsWhatIsWrongAndWhere) {
   EXPECT_FALSE(right.coverage);
 }
 
+TEST(DriverCheck, TellsWhatTheEngineFound) {
+  driver::TempFolder folder;
+  write_broken(folder);
+  folder.write("index.js",
+               "function decodeUplink(input) { return { data: { level: 0 / 0 }, warnings: ['mine'] }; }\n"
+               "function extractPoints() { return { frost: { unitId: 'Cel', record: 1 } }; }\n");
+  folder.write("examples.json", R"([{ "type": "uplink", "description": "odd", "input": { "bytes": "01" },
+    "output": { "data": { "level": null }, "warnings": ["mine"] }, "points": { "frost": { "unitId": "Cel", "record": 1 } } }])");
+  const auto checked = check(engine(), package_at(folder.path()), options());
+  const auto report = report_of(kPlain, checked, false);
+  EXPECT_TRUE(checked.good()) << report;
+  EXPECT_NE(report.find("warning level was NaN and became null"), std::string::npos) << report;
+  EXPECT_NE(report.find("warning point frost "), std::string::npos) << report;
+  EXPECT_EQ(report.find("warning mine"), std::string::npos) << report;
+}
+
 TEST(DriverCheck, TellsWhyCodeCannotBeRun) {
   driver::TempFolder folder;
   write_broken(folder);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 
 #include "base/json.h"
 
@@ -88,8 +89,23 @@ class Writer {
   }
 
   void warnings() {
+    std::set<std::string> told(checked_.package.warnings.begin(), checked_.package.warnings.end());
     for (const auto& warning : checked_.package.warnings)
-      out_ += "  " + terminal_.paint(Ink::yellow, "warning") + " " + printable(warning) + "\n";
+      out_ += warning_line(warning);
+    // What the engine found at run time; of the driver's own warnings the examples speak.
+    static constexpr std::string_view kOfPoints = "warn: point ";
+    for (const auto& tried : checked_.tried) {
+      std::vector<std::string> found;
+      for (const auto& line : tried.log) {
+        if (line.starts_with(kOfPoints)) found.push_back(line.substr(6));
+      }
+      for (const auto& warning : tried.warnings) {
+        if (driver::is_engines_own(warning)) found.push_back(warning);
+      }
+      for (const auto& warning : found) {
+        if (told.size() < 50 && told.insert(warning).second) out_ += warning_line(warning);
+      }
+    }
   }
 
   void coverage() {
@@ -110,6 +126,10 @@ class Writer {
  private:
   static std::string title(const Example& example) {
     return printable(example.description.empty() ? "(no description)" : example.description);
+  }
+
+  [[nodiscard]] std::string warning_line(const std::string& text) const {
+    return "  " + terminal_.paint(Ink::yellow, "warning") + " " + printable(text) + "\n";
   }
 
   // Behind the percentage where they fit; else below it, a file's ranges together.

@@ -1,53 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/rest_client.h"
 
-#include <cstdlib>
-#include <fstream>
 #include <future>
-#include <iterator>
 
+#include "app/data_directory.h"
 #include "base/codec.h"
 #include "base/json.h"
 
 namespace sluice::app {
 namespace {
 
-Result<std::string> secret_of(const ServerPlace& place) {
-  if (!place.secret.empty()) return place.secret;
-  if (const char* given = std::getenv("SLUICE_SECRET"); given != nullptr && *given != '\0') return std::string(given);
-  const auto path = place.data + "/admin-secret";
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file || trim(text).empty()) {
-    return Error{ErrorKind::bad_config,
-                 "no secret for the server: give --secret, SLUICE_SECRET or --data with its data directory (" + path +
-                     " cannot be read)"};
+// What the place does not say is found in its data directory.
+Result<ServerPlace> complete(ServerPlace place) {
+  if (place.url.empty()) {
+    const auto url = read_url(place.data);
+    if (!url) {
+      return Error{ErrorKind::bad_config,
+                   "no server runs on the data directory " + place.data + ": give --url, or --data with another one"};
+    }
+    place.url = *url;
   }
-  return std::string(trim(text));
+  if (place.secret.empty()) {
+    const auto secret = admin_secret(place.data);
+    if (!secret) {
+      return Error{ErrorKind::bad_config,
+                   "no secret for " + place.url +
+                       ": give --client-secret-file, set SLUICE_ADMIN_SECRET, or give --data with "
+                       "the server's data directory"};
+    }
+    place.secret = *secret;
+  }
+  while (place.url.ends_with('/'))
+    place.url.pop_back();
+  return place;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<RestClient>> RestClient::open(const ServerPlace& place) {
-  auto secret = secret_of(place);
-  if (!secret) return secret.error();
+Result<std::unique_ptr<RestClient>> RestClient::open(const ServerPlace& given) {
+  const auto place = complete(given);
+  if (!place) return place.error();
   std::unique_ptr<RestClient> client(new RestClient);
-  client->base_ = place.url;
-  while (client->base_.ends_with('/'))
-    client->base_.pop_back();
-  client->base_ += "/iot-flow/v1";
+  client->base_ = place->url + "/iot-flow/v1";
   HttpRequest request;
   request.url = client->base_ + "/oauth/token";
   request.headers = {{"Content-Type", "application/x-www-form-urlencoded"}};
-  request.body = "grant_type=client_credentials&client_id=" + url_encode(place.client_id) +
-                 "&client_secret=" + url_encode(*secret);
+  request.body = "grant_type=client_credentials&client_id=" + url_encode(place->client_id) +
+                 "&client_secret=" + url_encode(place->secret);
   auto answer = client->exchange(std::move(request));
-  if (!answer) return answer.error().wrap(place.url);
+  if (!answer) return answer.error().wrap(place->url);
   const auto body = json::parse(answer->body);
   if (body && body->is_object()) client->token_ = json::text_or(body->get_object(), "access_token");
   if (client->token_.empty()) {
     return Error{ErrorKind::permanent,
-                 place.url + ": the server gives no token: HTTP status " + std::to_string(answer->status)};
+                 place->url + ": the server gives no token: HTTP status " + std::to_string(answer->status)};
   }
   return client;
 }

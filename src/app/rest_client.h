@@ -12,15 +12,15 @@ namespace sluice::app {
 
 // Where a running server is and who asks: for words of the command line that talk to it.
 struct ServerPlace {
-  std::string url = "http://127.0.0.1:8080";
-  std::string data = "./sluice-data";  // its data directory, whose admin-secret is read where no secret is given
+  std::string url;                     // empty: where the server that runs on `data` serves
+  std::string data = "./sluice-data";  // its data directory, whose admin's secret is taken where none is given
   std::string client_id = "admin", secret;
 };
 
 // The REST API of a server, with a token. Blocks; one thread.
 class RestClient {
  public:
-  // Errors: bad_config where there is no secret, not_connected, permanent with what the server says.
+  // Errors: bad_config where there is no secret or no server, not_connected, permanent with what the server says.
   static Result<std::unique_ptr<RestClient>> open(const ServerPlace& place);
 
   struct Answer {

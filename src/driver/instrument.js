@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs behind acorn.js in a sandbox of the engine's own: rewrites a driver's source so that it notes which of its lines were
 // reached. Lines keep their numbers. Statements get `$c[n]=1;` before them, where n stands for a line; a lone statement below
 // if, else or a loop gets braces around it, and an arrow function's expression a comma before it. A driver of the engine:

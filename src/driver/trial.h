@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "driver/compare.h"
@@ -57,6 +58,10 @@ std::vector<Tried> try_examples(const RunCalls& run, const DriverCode& code, con
 // The parts of it. The call that an example stands for, its sandbox fresh. Errors: permanent: what the example lacks.
 Result<Call> call_of(const DriverCode& code, const Example& example);
 Tried judge(const Example& example, const Outcome& outcome);
+
+// Whether the engine has added this warning to the driver's own (spec drivers.md 6.2, 11.2): it is none of the
+// result's.
+bool is_engines_own(std::string_view warning);
 
 // "uplink", "downlink-decode", "downlink-encode", "points".
 const char* to_string(Example::Kind kind);

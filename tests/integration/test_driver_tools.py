@@ -176,12 +176,15 @@ def test_codec_asks_a_running_server(tmp_path):
     server = kit.Sluice(tmp_path)
     try:
         driver = kit.make_driver(server.api(), kit.climate_code())
-        common = ["--driver-id", driver["id"], "--url", server.url, "--data", server.data]
+        common = ["--driver-id", driver["id"], "--data", server.data]
         done = sluice("codec", "decode", *common, "--fport", "2", "01FE70C80B54")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["data"] == {"temperature": -4, "humidity": 100, "battery": 2.9}
         assert "warning: battery is low" in done.stderr
-        done = sluice("codec", "encode", *common, '{"interval":60}')
+        secret = tmp_path / "secret"
+        secret.write_text(server.secret + "\n")
+        done = sluice("codec", "encode", "--driver-id", driver["id"], "--url", server.url, "--client-secret-file", secret,
+                      '{"interval":60}')
         assert json.loads(done.stdout) == {"bytes": "01003c", "fPort": 2}
         done = sluice("codec", "decode", *common, "--fport", "9", "00")
         assert done.returncode == 1 and "unknown FPort 9" in done.stderr
