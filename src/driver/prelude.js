@@ -27,8 +27,7 @@ function note(line) {
   log.size += line.length + 1;
   log.lines[log.lines.length] = line;
 }
-const bufferKit = makeBuffer();
-const originalExports = makeEnvironment(bufferKit, note, makeCrypto === undefined ? undefined : makeCrypto(bufferKit));
+const originalExports = makeEnvironment(makeBuffer, note, makeCrypto);
 
 // ---- Finding the functions (spec 4.2, 4.3)
 

@@ -1,6 +1,6 @@
 R"js(
 // The global `Buffer` (spec drivers.md 8): behaves as Node's, as the npm package `buffer` 6 does. An expression: a function
-// that makes the constructor for this global object. Everything it needs is captured when it runs, before any driver.
+// that makes the constructor for this global object, run when a driver first asks for it.
 (function () {
 'use strict';
 const U8 = Uint8Array, AB = ArrayBuffer, View = DataView, Str = String, Num = Number, Big = BigInt;

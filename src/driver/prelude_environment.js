@@ -1,8 +1,12 @@
 R"js(
 // What a driver finds beside the language (spec drivers.md 9.1), and what is taken away from it (9.2). An expression: a
-// function that sets up the global object and gives back the first `exports`. `crypto`: the module of that name, for a
-// trusted driver (16.5).
-(function (kit, note, crypto) {
+// function that sets up the global object and gives back the first `exports`. `makeKit` makes what Buffer is made of, and
+// `makeCrypto` out of that the module crypto, for a trusted driver (16.5).
+//
+// Most drivers use none of the larger parts, and hundreds of drivers are kept warm: so each part is made when it is first
+// asked for. What is captured then can be a driver's own doing, and so is what comes of it: no part but `note` has a say in
+// what leaves this global object.
+(function (makeKit, note, makeCrypto) {
 'use strict';
 const global = globalThis;
 const Str = String, TE = TypeError, Err = Error, U8 = Uint8Array, AB = ArrayBuffer, M = Map, S = Set, Dat = Date, RX = RegExp;
@@ -18,13 +22,25 @@ for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics', 'queueMicrota
 }
 const put = (name, value) => define(global, name, { value, writable: true, enumerable: false, configurable: true });
 const hide = (target, name, value) => define(target, name, { value, writable: true, enumerable: false, configurable: true });
+// A global of that name, made when it is first read; it can be written and declared anew like any other.
+const lazy = (name, make) => define(global, name, {
+  get() {
+    const value = make();
+    put(name, value);
+    return value;
+  },
+  set(value) { put(name, value); }, enumerable: false, configurable: true });
+
+let madeKit;
+const kitOf = () => madeKit === undefined ? madeKit = makeKit() : madeKit;
+const Obj = Object, hasOwn = Object.hasOwn, sliceText = Str.prototype.slice, join = Array.prototype.join;
+const mapSize = Object.getOwnPropertyDescriptor(M.prototype, 'size').get, setSize = Object.getOwnPropertyDescriptor(S.prototype, 'size').get;
+const hasBrand = (getter, value) => { try { apply(getter, value, []); return true; } catch { return false; } };
 
 // ---- console
 
-const Obj = Object, hasOwn = Object.hasOwn, sliceText = Str.prototype.slice, bufferInspect = kit.Buffer.prototype.inspect, join = Array.prototype.join;
-const fixed = Number.parseInt, real = Number.parseFloat, mapSize = Object.getOwnPropertyDescriptor(M.prototype, 'size').get;
-const setSize = Object.getOwnPropertyDescriptor(S.prototype, 'size').get, isBuffer = kit.Buffer.isBuffer;
-const hasBrand = (getter, value) => { try { apply(getter, value, []); return true; } catch { return false; } };
+function makeConsole() {
+const fixed = Number.parseInt, real = Number.parseFloat;
 const kItems = 100, kDeep = 6, kRoom = 20000;
 
 // Text of a value for a reader, much as Node.js shows it: bounded in items, levels and length. `left.room`: characters left.
@@ -39,7 +55,7 @@ function inspected(value, level, above, left) {
   if (typeof value === 'function') return value.name ? '[Function: ' + Str(value.name) + ']' : '[Function]';
   if (typeof value !== 'object' || value === null) return value === 0 && 1 / value < 0 ? '-0' : Str(value);
   if (value instanceof Err) return Str(value);
-  if (isBuffer(value) && isView(value)) return apply(bufferInspect, value, []);
+  if (madeKit !== undefined && madeKit.Buffer.isBuffer(value) && isView(value)) return apply(madeKit.Buffer.prototype.inspect, value, []);
   if (hasBrand(dateTime, value)) return value.toJSON() || 'Invalid Date';
   if (value instanceof RX) return Str(value);
   for (let i = 0; i < above.length; i++) if (above[i] === value) return '[Circular]';
@@ -172,31 +188,42 @@ const elapsed = (label, values) => {
 console.timeLog = (label, ...values) => elapsed(label, values);
 console.timeEnd = (label) => { elapsed(label, []); apply(mapDelete, times, [labelOf(label)]); };
 for (const name of ['clear', 'profile', 'profileEnd', 'timeStamp']) console[name] = () => {};
-put('console', console);
+return console;
+}
+lazy('console', makeConsole);
 
 // ---- modules
 
 const exports = {}, module = { exports };
 put('exports', exports);
 put('module', module);
-const bufferModule = { Buffer: kit.Buffer, kMaxLength: kit.kMax, INSPECT_MAX_BYTES: 50, constants: { MAX_LENGTH: kit.kMax },
-  SlowBuffer: function SlowBuffer(length) { return kit.Buffer.alloc(+length !== length ? 0 : +length); } };
+let bufferModule, cryptoModule;
+function makeBufferModule() {
+  const kit = kitOf();
+  return { Buffer: kit.Buffer, kMaxLength: kit.kMax, INSPECT_MAX_BYTES: 50, constants: { MAX_LENGTH: kit.kMax },
+    SlowBuffer: function SlowBuffer(length) { return kit.Buffer.alloc(+length !== length ? 0 : +length); } };
+}
 put('require', function require(name) {
-  if (name === 'buffer' || name === 'buffer/' || name === 'node:buffer') return bufferModule;
-  if (crypto !== undefined && (name === 'crypto' || name === 'node:crypto')) return crypto;
+  if (name === 'buffer' || name === 'buffer/' || name === 'node:buffer') return bufferModule || (bufferModule = makeBufferModule());
+  if (makeCrypto !== undefined && (name === 'crypto' || name === 'node:crypto')) return cryptoModule || (cryptoModule = makeCrypto(kitOf()));
   throw new Err("Cannot find module '" + Str(name) + "'");
 });
-put('Buffer', kit.Buffer);
+lazy('Buffer', () => kitOf().Buffer);
 
 // ---- text
 
+let madeText;
+const textOf = (name) => () => (madeText === undefined ? madeText = makeText() : madeText)[name];
+for (const name of ['TextEncoder', 'TextDecoder', 'btoa', 'atob']) lazy(name, textOf(name));
+function makeText() {
+const kit = kitOf();
 function bytesOf(source) {
   if (source === undefined) return new U8(0);
   if (isView(source)) return new U8(source.buffer, source.byteOffset, source.byteLength);
   if (source instanceof AB) return new U8(source);
   throw new TE('The "input" argument must be an instance of ArrayBuffer or ArrayBufferView.');
 }
-put('TextEncoder', class TextEncoder {
+const TextEncoder = class TextEncoder {
   get encoding() { return 'utf-8'; }
   encode(text = '') { return new U8(kit.utf8Encode(Str(text))); }
   encodeInto(text, target) {
@@ -211,7 +238,7 @@ put('TextEncoder', class TextEncoder {
     }
     return { read, written };
   }
-});
+};
 const labels = {};
 for (const [name, list] of [
   ['utf-8', 'utf-8 utf8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8'],
@@ -256,7 +283,7 @@ function decode1252(b) {
   return kit.textOf(codes);
 }
 const u8slice = U8.prototype.slice, u8set = U8.prototype.set, RE = RangeError;
-put('TextDecoder', class TextDecoder {
+const TextDecoder = class TextDecoder {
   #encoding; #fatal; #ignoreBOM; #held = new U8(0); #started = false;
   constructor(label = 'utf-8', options = {}) {
     const key = apply(lower, apply(trim, Str(label), []), []);
@@ -298,14 +325,14 @@ put('TextDecoder', class TextDecoder {
     this.#started = streams && (this.#started || b.length > 0);
     return text;
   }
-});
+};
 function invalid(text) {
   const error = new Err(text);
   error.name = 'InvalidCharacterError';
   error.code = 5;
   return error;
 }
-put('btoa', function btoa(text) {
+function btoa(text) {
   text = Str(text);
   const b = new U8(text.length);
   for (let i = 0; i < text.length; i++) {
@@ -314,16 +341,20 @@ put('btoa', function btoa(text) {
     b[i] = c;
   }
   return kit.base64Encode(b, 0, b.length);
-});
-put('atob', function atob(text) {
+}
+function atob(text) {
   let s = apply(replace, Str(text), [/[\t\n\f\r ]/g, '']);
   if (s.length % 4 === 0) s = apply(replace, s, [/==?$/, '']);
   if (s.length % 4 === 1 || /[^A-Za-z0-9+/]/.test(s)) throw invalid('The string to be decoded is not correctly encoded.');
   return kit.Buffer.from(s, 'base64').toString('latin1');
-});
+}
+return { TextEncoder, TextDecoder, btoa, atob };
+}
 
 // ---- structuredClone
 
+lazy('structuredClone', makeClone);
+function makeClone() {
 function uncloneable(value) {
   const error = new Err((typeof value === 'symbol' ? 'a symbol' : 'a ' + typeof value) + ' could not be cloned.');
   error.name = 'DataCloneError';
@@ -391,10 +422,11 @@ function clone(value, seen) {
   }
   return made;
 }
-put('structuredClone', function structuredClone(value) {
+return function structuredClone(value) {
   if (arguments.length === 0) throw new TE('structuredClone needs an argument');
   return clone(value, new M());
-});
+};
+}
 
 return exports;
 })
