@@ -10,6 +10,7 @@ import pathlib
 import random
 import re
 import shutil
+import signal
 import statistics
 import struct
 import subprocess
@@ -46,7 +47,15 @@ class Talker:
             raise RuntimeError(f"{order.get('do')} {order.get('name', '')}: {answer['error']}")
         return answer
 
+    def pause(self):
+        """isolated-vm's timers go on after a call with a limit, on the core that is another's now."""
+        self.child.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.child.send_signal(signal.SIGCONT)
+
     def stop(self):
+        self.resume()
         self.child.stdin.close()
         self.child.wait(20)
 
@@ -107,8 +116,8 @@ def bench_drivers():
 
 # ---- the peer
 
-def start_peer(core):
-    """isolated-vm, or the reason why it is not there."""
+def start_peers(core):
+    """isolated-vm twice, or the reason why it is not there."""
     if not shutil.which("node") or not shutil.which("npm"):
         return None, "Node.js and npm are not installed"
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
@@ -127,8 +136,9 @@ def start_peer(core):
                               f"buffer@{BUFFER}"], capture_output=True, text=True)
         if got.returncode != 0 or not built.exists():
             return None, f"isolated-vm {version} could not be built: {(got.stderr or got.stdout).strip()[-300:]}"
-    peer = Talker(["node", "--no-node-snapshot", ROOT / "bench/peer_isolated_vm.js", PEER], core)
-    return peer, f"isolated-vm {version}, Node.js {node}"
+    # One process for calls without a limit and one for those with: what a limit leaves behind slows both kinds.
+    peers = [Talker(["node", "--no-node-snapshot", ROOT / "bench/peer_isolated_vm.js", PEER], core) for _ in range(2)]
+    return peers, f"isolated-vm {version}, Node.js {node}"
 
 
 # ---- speed
@@ -155,26 +165,40 @@ def rate(talker, calls, milliseconds, **more):
     return got["calls"] / got["seconds"]
 
 
-def measure_speed(options, engine, peer):
+def measure_speed(options, engine, peers):
     rows = []
+    peer, bound = peers or (None, None)
+
+    def turn(whose, *arguments, **options_of):
+        whose.resume()
+        result = rate(whose, *arguments, **options_of)
+        if whose is bound:
+            time.sleep(1.5)  # the last call's timer runs out before the process stands still, or it would hit the next one
+        whose.pause()
+        return result
+
     for name, (file, uplinks) in bench_drivers().items():
-        for talker in filter(None, (engine, peer)):
+        for talker in filter(None, (engine, peer, bound)):
+            talker.resume()
             talker.ask(do="driver", name=name, file=str(file))
         compare_results(engine, peer, name, uplinks)
         calls = [[name, payload, port] for payload, port in uplinks]
+        for other in peers or ():
+            other.pause()
         rate(engine, calls, 2000)
         way = None
         if peer:
             for each in WAYS:
-                rate(peer, calls, 1000, way=each)  # its compilers
-            found = {each: max(rate(peer, calls, 700, way=each) for _ in range(2)) for each in WAYS}
+                turn(peer, calls, 1000, way=each)  # its compilers
+            found = {each: max(turn(peer, calls, 700, way=each) for _ in range(2)) for each in WAYS}
             way = max(found, key=found.get)
+            turn(bound, calls, 1000, way=way + "+limit")
         ours, theirs, limited = [], [], []
         for _ in range(options.rounds):
             ours.append(rate(engine, calls, options.milliseconds))
             if peer:
-                theirs.append(rate(peer, calls, options.milliseconds, way=way))
-                limited.append(rate(peer, calls, options.milliseconds, way=way + "+limit"))
+                theirs.append(turn(peer, calls, options.milliseconds, way=way))
+                limited.append(turn(bound, calls, options.milliseconds, way=way + "+limit"))
         row = {"name": name, "way": way, "ours": statistics.median(ours), "all": ours}
         text = f"{name}: {row['ours']:,.0f}/s (from {min(ours):,.0f} to {max(ours):,.0f})"
         if peer:
@@ -362,15 +386,15 @@ def main():
     speed = memory = idle = None
     about = "left out"
     if options.only in (None, "speed"):
-        peer = None
+        peers = None
         if not options.no_peer:
-            peer, about = start_peer(options.core)
+            peers, about = start_peers(options.core)
         print(f"peer: {about}", flush=True)
         engine = Talker([LOAD], options.core)
         engine.ask(do="engine", fastHosts=1)
-        speed = measure_speed(options, engine, peer)
+        speed = measure_speed(options, engine, peers)
         engine.stop()
-        if peer:
+        for peer in peers or ():
             peer.stop()
     if options.only in (None, "memory"):
         memory = measure_memory(options)

@@ -46,7 +46,8 @@ class Auth {
   std::string key_;
 };
 
-// Whether the account is the one that the first start makes: the installation's own, which sees to what all accounts share.
+// Whether the account is the one that the first start makes: the installation's own, which sees to what all accounts
+// share.
 bool owns_installation(const Caller& caller);
 
 // The first start: makes account "1" and the client "admin" (owner). Its secret is `secret_from_env` where that is set

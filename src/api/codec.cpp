@@ -252,8 +252,8 @@ Response run_code(Call& call, bool encode) {
   driver.code = std::move(*code);
   auto inspected = call.context.inspect_driver(inspected_of(driver));
   if (!inspected) return refuse(inspected.error(), {});
-  // What a decoder returns under thingpark-x-js, the default, is right under lora-alliance too (spec drivers.md 4.3); an
-  // encoder is given the object itself.
+  // What a decoder returns under thingpark-x-js, the default, is right under lora-alliance too (spec drivers.md 4.3);
+  // an encoder is given the object itself.
   if (type.empty()) {
     const bool either = inspected->signature == driver::Signature::lora_alliance;
     type = either ? "thingpark-x-js" : driver::type_of_signature(inspected->signature);

@@ -8,6 +8,7 @@
 #include "api/driver_calls.h"
 #include "api/fields.h"
 #include "base/codec.h"
+#include "driver/example.h"
 #include "driver/limits.h"
 
 namespace sluice::api {
@@ -37,6 +38,12 @@ void check_example(const boost::json::value& value, const std::string& path, std
   auto type = json::text_or(example, "type");
   if (type != "uplink" && type != "downlink") faults.push_back({path + "/type", "must be uplink or downlink"});
   if (json::text_or(example, "description").empty()) faults.push_back({path + "/description", "is required"});
+  // The members of an imported driver's examples go beyond the documented form: their own reader knows them.
+  for (const char* further : {"operation", "error", "errors", "output"}) {
+    if (json::find(example, further) == nullptr) continue;
+    if (auto read = driver::from_api(example, true); !read) faults.push_back({path, read.error().text});
+    return;
+  }
   const auto* bytes = json::find(example, "bytes");
   if (bytes == nullptr || !bytes->is_string() || bytes->get_string().size() % 2 != 0 ||
       (!bytes->get_string().empty() && !is_hex(bytes->get_string()))) {

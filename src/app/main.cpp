@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
 #include <functional>
 #include <string_view>
-
-#include <CLI/CLI.hpp>
 
 #include "app/codec_word.h"
 #include "app/driver_word.h"

@@ -14,15 +14,15 @@ namespace sluice::app {
 struct ServeOptions {
   std::string listen = "127.0.0.1:8080";
   std::string data = "./sluice-data";
-  std::string public_url;          // empty: http:// and the listen address
+  std::string public_url;  // empty: http:// and the listen address
   std::string log_level = "info";
-  unsigned io_threads = 0;         // 0: one a core, at least 2, at most 8
+  unsigned io_threads = 0;  // 0: one a core, at least 2, at most 8
   queue::Options queue;
   driver::EngineOptions drivers;
 };
 
-// Reads a YAML file into the options (docs/operations.md lists the keys). Errors: bad_config with the line, naming the key
-// and what it takes; a key nobody knows is one too.
+// Reads a YAML file into the options (docs/operations.md lists the keys). Errors: bad_config with the line, naming the
+// key and what it takes; a key nobody knows is one too.
 Result<void> read_config(const std::string& path, ServeOptions& options);
 
 // "10GiB", "256 MiB", "1000": bytes. Nothing where it is no size.

@@ -38,7 +38,7 @@ struct Package {
   bool use_context = false, is_private = false;
   bool trusted_crc_matches = false;  // `trusted_crc` is the CRC-32 of the entry file's bytes (spec drivers.md 16.5)
   std::string trusted_crc;
-  bool by_protocol = false;  // of a catalogue, where the protocolId is what a driver is found again by (section 1)
+  bool by_protocol = false;    // of a catalogue, where the protocolId is what a driver is found again by (section 1)
   std::string entry;           // the file that `code` came from; of a bundle (bundle.h) its first part
   std::string code;            // "" for a private driver without code
   std::string extract_points;  // of extractPoints.js
