@@ -233,7 +233,7 @@ def report(options, flat, half, peer, benches):
 def machine():
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     memory = int(re.search(r"MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())[1]) // 1000000
-    return f"{os.cpu_count()} x {model[1] if model else platform.machine()}, {memory} GB, {platform.release()}"
+    return f"{os.cpu_count()} x {model[1] if model else platform.machine()}, {memory} GB"
 
 
 def commit():

@@ -50,6 +50,18 @@ Setter duration(T& target) {
   };
 }
 
+// As duration(), and "500ms".
+Setter short_duration(std::chrono::milliseconds& target) {
+  return [&, whole = duration(target)](const std::string& value) {
+    if (!value.ends_with("ms")) return whole(value);
+    int ms = 0;
+    const char* const end = value.data() + value.size() - 2;
+    if (std::from_chars(value.data(), end, ms).ptr != end || ms <= 0) return false;
+    target = std::chrono::milliseconds(ms);
+    return true;
+  };
+}
+
 std::map<std::string, Key> known_keys(ServeOptions& o) {
   constexpr const char* kText = "a text";
   constexpr const char* kSize = "a size as 512MiB or 10GiB";
@@ -69,6 +81,7 @@ std::map<std::string, Key> known_keys(ServeOptions& o) {
       {"queue.listMaxAge", {duration(o.queue.list_max_age), kDuration}},
       {"queue.repeatsMax", {number(o.queue.repeats_max), kCount}},
       {"drivers.hosts", {number(o.drivers.fast_hosts), kCount}},
+      {"drivers.callLimit", {short_duration(o.drivers.call_limit), "a duration as 500ms or 2s"}},
       {"drivers.memoryLimit", {size(o.drivers.memory_limit), kSize}},
       {"drivers.idle", {duration(o.drivers.idle), kDuration}},
       {"drivers.resultLimit", {size(o.drivers.result_limit), kSize}},

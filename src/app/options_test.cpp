@@ -27,6 +27,12 @@ TEST(Options, ReadsNestedKeys) {
   EXPECT_EQ(options.queue.max_bytes, 2ull << 30);
   EXPECT_EQ(options.queue.list_max_age, std::chrono::hours(48));
   EXPECT_EQ(options.drivers.fast_hosts, 3u);
+  ASSERT_TRUE(read("drivers: {callLimit: 250ms}\n", options));
+  EXPECT_EQ(options.drivers.call_limit, std::chrono::milliseconds(250));
+  ASSERT_TRUE(read("drivers: {callLimit: 2s}\n", options));
+  EXPECT_EQ(options.drivers.call_limit, std::chrono::seconds(2));
+  EXPECT_FALSE(read("drivers: {callLimit: 0ms}\n", options));
+  EXPECT_FALSE(read("drivers: {callLimit: ms}\n", options));
   EXPECT_TRUE(read("", options));
 }
 
