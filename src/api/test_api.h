@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <map>
+#include <mutex>
 
 #include "api/router.h"
 #include "base/codec.h"
@@ -125,7 +126,10 @@ class ApiTest : public testing::Test {
           return application && application->module == "hidden" ? without_code_ : "";
         },
         .inspect_driver = [this](driver::Engine::Inspected what) -> Result<driver::Engine::Inspection> {
-          inspected_.push_back(what);
+          {
+            const std::lock_guard lock(inspected_mutex_);  // the server's workers come side by side
+            inspected_.push_back(what);
+          }
           if (what.source == "syntax error")
             return Error{ErrorKind::permanent, "driver internal error: SyntaxError: x", "com-5002"};
           if (what.source == "nothing") {
@@ -250,6 +254,7 @@ class ApiTest : public testing::Test {
   };
   std::vector<std::pair<flow::DownlinkSource, std::string>> downlinks_;
   flow::DownlinkResult downlink_result_{.dev_eui = "0018B20000000B20", .correlation_id = "4434704901C7450B"};
+  std::mutex inspected_mutex_;
   std::vector<driver::Engine::Inspected> inspected_;
   std::string without_code_ = "acme:hidden:1";
   std::vector<flow::Router::StoredUplink> stored_uplinks_;
