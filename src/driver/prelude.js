@@ -1,7 +1,8 @@
 R"js(
 // Runs in a fresh global object before a driver: puts the environment of spec drivers.md 9 there and gives back the two
 // functions the host calls: bind, once the driver was evaluated, and call. An expression: a function of the makers of
-// Buffer, of the environment and, for a trusted driver, of the module crypto. The driver sees none of its names, and it uses nothing a driver can have changed since.
+// Buffer, of the environment and, for a trusted driver, of the module crypto; `handed` holds short payloads. The driver sees
+// none of its names, and what decides on an answer's form uses nothing a driver can have changed since.
 (function (makeBuffer, makeEnvironment, usesContext, makeCrypto, handed) {
 'use strict';
 const Err = Error, TE = TypeError, RE = RangeError, Str = String, Num = Number, Dat = Date, Prom = Promise, Obj = Object;
