@@ -5,12 +5,24 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "store/store.h"
 
 namespace sluice::api {
+
+// A foreign issuer of tokens (OpenID Connect) whose users are let in.
+struct OidcIssuer {
+  std::string issuer, audience;
+  std::string jwks_url;  // empty: found by the issuer's /.well-known/openid-configuration
+  std::string login_claim = "email";
+};
+struct AuthSettings {
+  std::vector<OidcIssuer> issuers;
+  std::vector<std::string> administrators;  // client ids that see all accounts (spec api.md 13); "admin" always does
+};
 
 // Who sends a request, as the token says and the store confirms.
 struct Caller {

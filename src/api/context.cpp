@@ -50,9 +50,11 @@ Context make_context(const Parts& parts) {
                                          std::function<void(flow::DownlinkResult)> done) {
             downlinks->handle(std::move(source), std::move(body), std::move(done));
           },
+      .trail = parts.trail,
       .public_url = parts.public_url,
       .ready = parts.ready,
       .data_directory = parts.data_directory,
+      .auth = parts.auth,
   };
 }
 

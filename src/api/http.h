@@ -5,6 +5,7 @@
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -49,6 +50,20 @@ struct Later {
   std::function<Response()> too_late;
 };
 
+// Where an endless answer (text/event-stream) is written to. Thread-safe. Bounded: what a slow client has not taken is
+// dropped, and it is told how much.
+class StreamSink {
+ public:
+  virtual ~StreamSink() = default;
+  // One event of Server-Sent Events. False when the client is gone: write no more.
+  virtual bool event(std::string_view name, std::string_view id, std::string_view data) = 0;
+};
+// An endless answer: `start` is called once, when the head is sent, and gives what ends the source (called once, when
+// the client is gone or the server stops). A comment line every 15 s keeps proxies from cutting it.
+struct Stream {
+  std::function<std::function<void()>(std::shared_ptr<StreamSink>)> start;
+};
+
 struct Response {
   int status = 200;
   std::string body = {};
@@ -57,6 +72,7 @@ struct Response {
   std::optional<Problem> problem = {};
   std::optional<UnixMillis> last_modified = {};
   std::optional<Later> later = {};
+  std::optional<Stream> stream = {};
 
   Response& with(std::string name, std::string value) {
     headers.emplace_back(std::move(name), std::move(value));

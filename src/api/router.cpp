@@ -109,9 +109,11 @@ Response unauthorized() {
 const std::vector<Route>& routes() {
   static const std::vector<Route> all = [] {
     std::vector<Route> routes;
-    for (auto add : {add_oauth, add_connectors, add_connections, add_flows, add_drivers, add_driver_import,
-                     add_driver_log, add_driver_try, add_codec, add_processors, add_ontology, add_binders, add_events,
-                     add_downlinks, add_health, add_openapi}) {
+    for (auto add :
+         {add_oauth,      add_connectors, add_connections, add_flows,      add_drivers,   add_driver_import,
+          add_driver_log, add_driver_try, add_codec,       add_processors, add_ontology,  add_binders,
+          add_events,     add_downlinks,  add_health,      add_openapi,    add_iot_admin, add_connection_test,
+          add_delivery,   add_statistics, add_live,        add_messages,   add_swagger}) {
       add(routes);
     }
     return routes;

@@ -73,6 +73,13 @@ void add_events(std::vector<Route>& routes);
 void add_downlinks(std::vector<Route>& routes);
 void add_health(std::vector<Route>& routes);
 void add_openapi(std::vector<Route>& routes);
+void add_iot_admin(std::vector<Route>& routes);
+void add_connection_test(std::vector<Route>& routes);
+void add_delivery(std::vector<Route>& routes);
+void add_statistics(std::vector<Route>& routes);
+void add_live(std::vector<Route>& routes);
+void add_messages(std::vector<Route>& routes);
+void add_swagger(std::vector<Route>& routes);
 
 // The REST API without a socket: finds the route, checks media types, token and role, calls the handler, completes the
 // answer.

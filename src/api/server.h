@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "api/auth.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "binder/binders.h"
@@ -21,6 +22,7 @@
 #include "driver/journal.h"
 #include "flow/downlinks.h"
 #include "flow/router.h"
+#include "message/trail.h"
 #include "queue/queue.h"
 #include "store/events.h"
 #include "store/store.h"
@@ -70,9 +72,16 @@ struct Context {
   std::function<void(flow::DownlinkSource, std::string body, std::function<void(flow::DownlinkResult)>)>
       handle_downlink;
 
+  // The way of messages, past and live; null where a test needs none.
+  message::Trail* trail = nullptr;
+  // Why a device's messages match or do not match each flow of the account: an array of {flowId, name, active, matches,
+  // reason, connections}. As flow::Router::explain.
+  std::function<boost::json::array(const std::string& account, const std::string& dev_eui)> explain = {};
+
   std::string public_url;       // "http://127.0.0.1:8080": uplinkUrl and downlinkUrl start with it
   std::function<bool()> ready;  // /readyz
   std::string data_directory;
+  AuthSettings auth = {};
   std::vector<std::string> cors_origins = {};  // "https://console.example.com"; none: no cross-origin calls
 };
 
@@ -95,6 +104,8 @@ struct Parts {
   std::string public_url;
   std::function<bool()> ready;
   std::string data_directory;
+  AuthSettings auth = {};
+  message::Trail* trail = nullptr;
 };
 Context make_context(const Parts& parts);
 

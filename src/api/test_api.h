@@ -35,6 +35,40 @@ struct FakeManager final : connection::Manager {
     purged.push_back(id);
     return 3;
   }
+  void test(store::Connection draft, std::string uplink, std::function<void(connection::TestReport)> done) override {
+    tested.emplace_back(std::move(draft), std::move(uplink));
+    done(test_report);
+  }
+  Result<void> pause(const std::string&) override {
+    state.paused = true;
+    return {};
+  }
+  Result<void> resume(const std::string&) override {
+    state.paused = false;
+    return {};
+  }
+  connection::DeadLetterPage dead_letters(const std::string&, std::size_t, std::size_t) override { return letters; }
+  std::optional<connection::DeadLetter> dead_letter(const std::string&, std::uint64_t letter) override {
+    for (const auto& one : letters.items) {
+      if (one.id == letter) return one;
+    }
+    return std::nullopt;
+  }
+  std::uint64_t resend(const std::string&, std::vector<std::uint64_t> which) override { return which.size(); }
+  std::uint64_t discard(const std::string&, std::vector<std::uint64_t> which) override { return which.size(); }
+  Result<connection::ReplayReport> replay(const std::string&, const connection::ReplayRequest& request) override {
+    replays.push_back(request);
+    return connection::ReplayReport{.messages = 2, .bytes = 200};
+  }
+  Result<std::vector<connection::SeriesPoint>> series(const std::string&, UnixMillis, UnixMillis,
+                                                      std::chrono::minutes) override {
+    return points;
+  }
+  std::vector<std::pair<store::Connection, std::string>> tested;
+  connection::TestReport test_report;
+  connection::DeadLetterPage letters;
+  std::vector<connection::ReplayRequest> replays;
+  std::vector<connection::SeriesPoint> points;
   std::vector<store::Connection> applied;
   std::vector<std::string> removed, restarted, purged;
   std::map<connection::Counter, int> counted;

@@ -26,6 +26,16 @@ class Runner final : public Manager, public queue::Subscriber {
   [[nodiscard]] WindowCounts windows(const std::string& id) const override;
   void count(const std::string& id, Counter counter) override;
   std::uint64_t purge(const std::string& id) override;
+  void test(store::Connection draft, std::string uplink, std::function<void(TestReport)> done) override;
+  Result<void> pause(const std::string& id) override;
+  Result<void> resume(const std::string& id) override;
+  DeadLetterPage dead_letters(const std::string& id, std::size_t offset, std::size_t limit) override;
+  std::optional<DeadLetter> dead_letter(const std::string& id, std::uint64_t letter) override;
+  std::uint64_t resend(const std::string& id, std::vector<std::uint64_t> letters) override;
+  std::uint64_t discard(const std::string& id, std::vector<std::uint64_t> letters) override;
+  Result<ReplayReport> replay(const std::string& id, const ReplayRequest& request) override;
+  Result<std::vector<SeriesPoint>> series(const std::string& id, UnixMillis from, UnixMillis to,
+                                          std::chrono::minutes step) override;
 
   void on_pending(std::uint64_t connection, std::vector<queue::Pending> entries) override;
   void on_dropped(std::uint64_t connection, std::uint64_t place, std::uint64_t count, const char* reason) override;
