@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/metrics.h"
 #include "base/result.h"
@@ -16,7 +17,8 @@
 
 namespace sluice::queue {
 class Queue;
-}
+struct Again;
+}  // namespace sluice::queue
 
 namespace sluice::flow {
 
@@ -54,6 +56,12 @@ class Router {
   // among the newest 100,000 messages and 64 MiB. Blocks on the disk.
   [[nodiscard]] std::vector<StoredUplink> last_uplinks(const std::string& account, const std::string& driver_id,
                                                        std::size_t last) const;
+
+  // Which of these stored messages of the account today's flows route to the connection, in their order, decoded as the
+  // flows say where `decode`. Blocks until the drivers have answered, 30 s at most: what is not decoded by then goes
+  // undecoded. Drivers' statistics do not count these calls.
+  [[nodiscard]] std::vector<queue::Again> route_again(const std::string& account, std::uint64_t connection,
+                                                      std::vector<message::MessagePtr> messages, bool decode) const;
 
   struct Impl;
 
