@@ -50,6 +50,7 @@ struct Shared {
   HttpClient& http;
   HandleCommand handle_command;
   std::string public_url;
+  message::Trail& trail = message::no_trail();
   RouteAgain route_again = {};
 };
 

@@ -175,8 +175,10 @@ void Pump::forget_before(std::uint64_t end) {
 void Pump::add(std::vector<queue::Pending> entries) {
   if (!connector_ && settings_->drop_new) {
     std::vector<queue::Settled> dropped;
-    for (const auto& entry : entries)
+    for (const auto& entry : entries) {
+      note(*entry.message, message::Stage::dropped, "the connection is not active");
       dropped.push_back({entry.place, entry.bytes, queue::Fate::dropped});
+    }
     count_lost(dropped.size());
     deps_.events.add(account_, "warn", "connection-1305", "Messages dropped: the connection is not active",
                      {{"connectionId", connection_text_}, {"count", dropped.size()}, {"cause", "not active"}});
@@ -424,6 +426,7 @@ void Pump::start(Items::iterator item) {
   const auto& message = *pending.message;
   if (expired(item->second)) {
     expired_total_->add();
+    note(message, message::Stage::expired, "older than its validity");
     deps_.events.add(account_, "warn", "connection-1304", "Message expired",
                      {{"connectionId", connection_text_},
                       {"DevEUI", message.dev_eui},
@@ -432,10 +435,17 @@ void Pump::start(Items::iterator item) {
                       {"validity", validity_of(pending) / 1000}});
     return lost(item, queue::Fate::expired);
   }
-  if (!settings_->operations.keeps(message)) return lost(item, queue::Fate::filtered);
+  if (!settings_->operations.keeps(message)) {
+    note(message, message::Stage::filtered, "an operation of the connection keeps it back");
+    return lost(item, queue::Fate::filtered);
+  }
   std::shared_ptr<const std::string> document;
   auto body = body_of(pending, document);
-  if (!body) return lost(item, queue::Fate::filtered);
+  if (!body) {
+    note(message, message::Stage::filtered, "the connection's format does not carry this type of message");
+    return lost(item, queue::Fate::filtered);
+  }
+  note(message, message::Stage::sent, pending.again ? "once more: resent or replayed" : "", *body);
   if (settings_->rate > 0) tokens_ -= 1;
   ++in_flight_;
   item->second.in_flight = true;
@@ -464,11 +474,14 @@ void Pump::verdict(std::uint64_t place, Result<void> result) {
     if (result) {
       delivered_since_open_ = true;
       delivered_total_->add();
+      note(*item->second.pending.message, message::Stage::delivered);
       latency_->observe(static_cast<double>(deps_.clock.now() - item->second.pending.message->arrived) / 1000);
       finish(item, queue::Fate::delivered);
     } else if (result.error().kind == ErrorKind::permanent) {
       give_up(item, result.error());
     } else if (result.error().kind == ErrorKind::not_connected || result.error().kind == ErrorKind::bad_config) {
+      note(*item->second.pending.message, message::Stage::retried,
+           cut_secrets(result.error().text, settings_->secrets));
       if (trouble_) std::exchange(trouble_, nullptr)(result.error());
     } else if (connector_) {
       retry_later(item, result.error());
@@ -486,6 +499,7 @@ void Pump::retry_later(Items::iterator item, const Error& error) {
     return give_up(item, last);
   }
   retries_total_->add();
+  note(*item->second.pending.message, message::Stage::retried, cut_secrets(error.text, settings_->secrets));
   const auto& device = item->second.pending.message->dev_eui;
   if (auto under_way = devices_.find(device); under_way != devices_.end()) {
     under_way->second.refused = true;
@@ -534,6 +548,7 @@ void Pump::give_up(Items::iterator item, const Error& error) {
   const auto& pending = item->second.pending;
   const auto& message = *pending.message;
   auto cause = cut_secrets(error.text, settings_->secrets);
+  note(message, message::Stage::refused, cause);
   boost::json::object data{{"connectionId", connection_text_},
                            {"DevEUI", message.dev_eui},
                            {"FCntUp", message.fcnt_up.value_or(-1)},

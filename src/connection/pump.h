@@ -17,6 +17,7 @@
 #include "base/metrics.h"
 #include "connection/windows.h"
 #include "connector/connector.h"
+#include "message/trail.h"
 #include "processor/filter.h"
 #include "queue/queue.h"
 #include "store/events.h"
@@ -67,6 +68,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
     store::Events& events;
     Clock& clock;
     Metrics& metrics;
+    message::Trail& trail = message::no_trail();
   };
   Pump(Dependencies dependencies, std::uint64_t connection, std::string account);
 
@@ -142,6 +144,10 @@ class Pump : public std::enable_shared_from_this<Pump> {
   void give_up(Items::iterator item, const Error& error);
   void count_lost(std::uint64_t count);
   void measure(std::uint64_t came, std::uint64_t went);
+  void note(const message::Message& message, message::Stage stage, std::string_view text = {},
+            std::string_view document = {}) {
+    deps_.trail.note(message, {.stage = stage, .connection = connection_, .text = text, .document = document});
+  }
 
   Dependencies deps_;
   const std::uint64_t connection_;
