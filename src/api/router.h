@@ -22,7 +22,7 @@ enum class Body : std::uint8_t { none, json, any };
 
 // What the routes share from request to request.
 struct State {
-  explicit State(const Context& context) : auth(context.store, context.clock) {}
+  explicit State(const Context& context) : auth(context.store, context.clock, context.auth) {}
   Auth auth;
   SlidingLimit token_failures{10, std::chrono::minutes(5)};
   SlidingLimit downlinks{20, std::chrono::seconds(1)};
@@ -40,6 +40,13 @@ struct Call {
   std::vector<std::string> params = {};  // values of the path's {names}, decoded, in order
   Caller caller = {};
   boost::json::value body = {};
+  std::string address = {};  // of the client, behind the configured proxies
+  // What the audit tells of a change beside what the route says.
+  struct Audit {
+    std::string account = {};       // whose change it is; empty: the caller's
+    boost::json::object data = {};  // never a secret
+    bool told = false;              // by the handler itself
+  } audit = {};
 };
 
 using Handler = Response (*)(Call&);
