@@ -22,6 +22,7 @@
 #include "connection/runner.h"
 #include "flow/downlinks.h"
 #include "flow/router.h"
+#include "message/trail_book.h"
 #include "store/device_contexts.h"
 #include "store/driver_log.h"
 #include "store/events.h"
@@ -52,11 +53,25 @@ class Sluice {
   Result<void> start() {
     if (auto opened = open_data(); !opened) return opened;
     if (auto started = start_engine(); !started) return started;
-    server_ = std::make_unique<api::Server>(
-        io_,
-        api::make_context({*store_, *events_, clock_, metrics_, registry_, *runner_, *catalogue_, *engine_, *journal_,
-                           options_.drivers, *binders_, *queue_, *router_, *downlinks_, options_.public_url,
-                           [this] { return ready_.load() && !queue_->full(); }, options_.data}));
+    server_ = std::make_unique<api::Server>(io_, api::make_context({*store_,
+                                                                    *events_,
+                                                                    clock_,
+                                                                    metrics_,
+                                                                    registry_,
+                                                                    *runner_,
+                                                                    *catalogue_,
+                                                                    *engine_,
+                                                                    *journal_,
+                                                                    options_.drivers,
+                                                                    *binders_,
+                                                                    *queue_,
+                                                                    *router_,
+                                                                    *downlinks_,
+                                                                    options_.public_url,
+                                                                    [this] { return ready_.load() && !queue_->full(); },
+                                                                    options_.data,
+                                                                    {},
+                                                                    &trail_}));
     auto listening = server_->start(options_.listen);
     if (!listening) return listening;
     if (auto written = write_url(options_.data, local_url()); !written) return written;
@@ -147,8 +162,8 @@ class Sluice {
     binders_ = std::make_unique<binder::Binders>(*store_);
     if (auto loaded = binders_->reload(); !loaded) return loaded;
     sender_ = std::make_unique<binder::DownlinkSender>(http_, clock_, metrics_);
-    router_ =
-        std::make_unique<flow::Router>(*queue_, *store_, *catalogue_, *engine_, *journal_, *events_, clock_, metrics_);
+    router_ = std::make_unique<flow::Router>(*queue_, *store_, *catalogue_, *engine_, *journal_, *events_, clock_,
+                                             metrics_, trail_);
     downlinks_ = std::make_unique<flow::Downlinks>(
         *router_, *catalogue_, *engine_, *journal_, *events_, clock_, metrics_,
         [this](const std::string& account, const std::string& binder, message::Downlink downlink, auto done) {
@@ -159,7 +174,9 @@ class Sluice {
     runner_ = std::make_unique<connection::Runner>(connection::Shared{
         io_.get_executor(), disk_, *queue_, *events_, clock_, metrics_, registry_, http_,
         [this](connection::Command command, auto done) { handle_command(std::move(command), std::move(done)); },
-        options_.public_url});
+        options_.public_url, trail_,
+        [this](const std::string& account, std::uint64_t connection, std::vector<message::MessagePtr> messages,
+               bool decode) { return router_->route_again(account, connection, std::move(messages), decode); }});
     auto count = options_.io_threads ? options_.io_threads : std::clamp(std::thread::hardware_concurrency(), 2u, 8u);
     for (unsigned i = 0; i < count; ++i)
       threads_.emplace_back([this] { run_io(); });
@@ -204,6 +221,7 @@ class Sluice {
   std::optional<DirectoryLock> lock_;
   Clock& clock_ = system_clock();
   Metrics metrics_;
+  message::TrailBook trail_{clock_};
   connector::Registry registry_;
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_guard_ =
