@@ -80,6 +80,7 @@ Response answer_connection(const Call& call, const store::Connection& connection
   auto response = answer(shown(call, connection), status);
   // A state of its own changes the answer without changing the resource: no 304 from the time alone.
   response.with("Last-Modified", http_date(connection.updated));
+  response.etag = resource_tag(connection.updated, response.body);
   return response;
 }
 
