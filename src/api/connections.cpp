@@ -107,6 +107,23 @@ bool has_mask(const boost::json::value& value) {
   return false;
 }
 
+// A connection that may send less than its alarm wants to see would raise it for ever (spec promises.md 1.10).
+void check_rate(Draft& draft) {
+  const auto& configuration = draft.resource.at("configuration").as_object();
+  const auto* rate = json::find(configuration, "uplinkRateLimiter");
+  const auto* alarms = json::find(draft.resource, "alarms");
+  if (rate == nullptr || !rate->is_int64() || alarms == nullptr || !alarms->is_array()) return;
+  for (const auto& alarm : alarms->get_array()) {
+    if (!alarm.is_object()) continue;
+    const auto* least = json::find(alarm.get_object(), "uplinkRateMinPerHour");
+    if (least == nullptr || !least->is_int64() || rate->get_int64() >= 1'000'000) continue;
+    if (rate->get_int64() * 3600 >= least->get_int64()) continue;
+    draft.faults.push_back({"/configuration/uplinkRateLimiter",
+                            "allows fewer uplinks an hour than the alarm's uplinkRateMinPerHour asks for"});
+    return;
+  }
+}
+
 void read_configuration(Draft& draft, const object* stored) {
   auto configuration = configuration_of(draft.resource);
   drop_nulls(configuration);
@@ -119,6 +136,7 @@ void read_configuration(Draft& draft, const object* stored) {
   for (auto& fault : faults)
     draft.faults.push_back({std::move(fault.path), std::move(fault.message)});
   draft.resource["configuration"] = std::move(configuration);
+  check_rate(draft);
 }
 
 Draft read(const Call& call, const object& body, const store::Connection* stored) {

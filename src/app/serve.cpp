@@ -171,6 +171,8 @@ class Sluice {
     auto count = options_.io_threads ? options_.io_threads : std::clamp(std::thread::hardware_concurrency(), 2u, 8u);
     for (unsigned i = 0; i < count; ++i)
       threads_.emplace_back([this] { run_io(); });
+    // A replay that goes on asks the flows at once.
+    if (auto loaded = router_->reload(); !loaded) return loaded;
     runner_->start(*stored);
     return router_->start();
   }

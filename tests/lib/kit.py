@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The test kit: Sluice, brokers and servers as real processes on free ports. Standard library only."""
+"""The test kit: Sluice, brokers and servers as real processes on free ports. Every answer of Sluice that a test sees through
+Api is held against the contract (contract.py)."""
 import base64
 import hashlib
 import json
@@ -16,6 +17,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+
+from lib import contract
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BINARY = pathlib.Path(os.environ.get("SLUICE_BINARY", ROOT / "build/release/sluice"))
@@ -105,10 +108,13 @@ class Api:
         request = urllib.request.Request(url, data=body, method=method, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, answer.read().decode(), answer.headers
+                got = answer.status, answer.read().decode(), answer.headers
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, error.read().decode(errors="replace"), error.headers
+                got = error.code, error.read().decode(errors="replace"), error.headers
+        if url.startswith(self.host + "/"):
+            contract.check(self.host, method, url, *got[:1], got[2], got[1])
+        return got
 
     def call(self, method, path, body=None, headers=None):
         data = None if body is None else json.dumps(body).encode()
