@@ -64,8 +64,9 @@ What what_of(const Route& route, const std::vector<std::string>& params, const R
   std::string verb;
   for (auto segment : segments(route.path)) {
     if (segment.front() == '{') {
-      if (param < params.size()) what.id = params[param++];
-      verb.clear();
+      // The id of the resource stands right behind its name; what follows is a part of it.
+      if (param < params.size() && verb.empty()) what.id = params[param];
+      ++param;
       continue;
     }
     const auto* kind =
