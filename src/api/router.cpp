@@ -202,7 +202,8 @@ Response Api::options(const Request& request) const {
   if (std::find(context_.cors_origins.begin(), context_.cors_origins.end(), origin) != context_.cors_origins.end()) {
     response.with("Access-Control-Allow-Methods", methods);
     response.with("Access-Control-Allow-Headers",
-                  "Authorization, Content-Type, X-Account-Id, X-Correlation-Id, If-Unmodified-Since");
+                  "Authorization, Content-Type, X-Account-Id, X-Correlation-Id, If-Match, If-None-Match, "
+                  "If-Unmodified-Since");
     response.with("Access-Control-Max-Age", "600");
   }
   return response;
@@ -232,20 +233,29 @@ void Api::complete(const Request& request, Response& response) const {
                 response.problem->code, response.problem->message, id);
     }
   }
+  const bool read = response.status == 200 && (request.method == "GET" || request.method == "HEAD");
+  const auto none_match = request.header("if-none-match");
+  bool unchanged = false;
+  if (!response.etag.empty()) {
+    response.with("ETag", response.etag);
+    unchanged = read && !none_match.empty() && names_tag(none_match, response.etag, true);
+  }
   if (response.last_modified) {
     response.with("Last-Modified", http_date(*response.last_modified));
     auto since = parse_http_date(request.header("if-modified-since"));
-    if (response.status == 200 && request.method == "GET" && since && *response.last_modified / 1000 <= *since / 1000) {
-      response.status = 304;
-      response.body.clear();
-    }
+    // The tag tells more than the time: where both are sent, it alone counts.
+    if (none_match.empty() && read && since && *response.last_modified / 1000 <= *since / 1000) unchanged = true;
+  }
+  if (unchanged) {
+    response.status = 304;
+    response.body.clear();
   }
   if (auto origin = request.header("origin"); !origin.empty()) {
     if (std::find(context_.cors_origins.begin(), context_.cors_origins.end(), origin) != context_.cors_origins.end()) {
       response.with("Access-Control-Allow-Origin", std::string(origin)).with("Vary", "Origin");
-      response.with(
-          "Access-Control-Expose-Headers",
-          "Link, Location, X-Total, X-Total-Pages, X-Per-Page, X-Page, X-Next-Page, X-Prev-Page, X-Correlation-Id");
+      response.with("Access-Control-Expose-Headers",
+                    "ETag, Link, Location, X-Total, X-Total-Pages, X-Per-Page, X-Page, X-Next-Page, X-Prev-Page, "
+                    "X-Correlation-Id");
     }
   }
 }
@@ -322,10 +332,19 @@ Response answer_list(const Call& call, boost::json::array items, bool always) {
 Response answer_resource(const Call&, boost::json::object resource, UnixMillis updated, int status) {
   auto response = answer(resource, status);
   response.last_modified = updated;
+  response.etag = resource_tag(updated, response.body);
   return response;
 }
 
+std::string resource_tag(UnixMillis updated, std::string_view body) {
+  return '"' + std::to_string(updated) + '-' + to_hex(sha256(body)).substr(0, 16) + '"';
+}
+
 std::optional<Response> unmodified_check(const Call& call, UnixMillis updated) {
+  if (auto wanted = call.request.header("if-match"); !wanted.empty()) {
+    if (names_tag(wanted, resource_tag(updated, ""), false, true)) return {};
+    return fail("com-4012", "the resource has changed: its ETag is none of If-Match");
+  }
   auto since = parse_http_date(call.request.header("if-unmodified-since"));
   if (!since || updated / 1000 <= *since / 1000) return {};
   return fail("com-4012", "the resource has changed since " + std::string(call.request.header("if-unmodified-since")));

@@ -165,7 +165,9 @@ class Sluice {
     runner_ = std::make_unique<connection::Runner>(connection::Shared{
         io_.get_executor(), disk_, *queue_, *events_, clock_, metrics_, registry_, http_,
         [this](connection::Command command, auto done) { handle_command(std::move(command), std::move(done)); },
-        options_.public_url, trail_});
+        options_.public_url, trail_,
+        [this](const std::string& account, std::uint64_t connection, std::vector<message::MessagePtr> messages,
+               bool decode) { return router_->route_again(account, connection, std::move(messages), decode); }});
     auto count = options_.io_threads ? options_.io_threads : std::clamp(std::thread::hardware_concurrency(), 2u, 8u);
     for (unsigned i = 0; i < count; ++i)
       threads_.emplace_back([this] { run_io(); });

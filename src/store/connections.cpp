@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "base/codec.h"
 #include "store/sqlite.h"
 
@@ -134,7 +136,8 @@ Result<Connection> SqliteStore::update_connection(Connection connection) {
   auto number = row_id(connection.id);
   if (!number) return not_found("connection", connection.id);
   std::lock_guard lock(mutex_);
-  connection.updated = clock_.now();
+  // Two changes within a millisecond are two versions (ETag).
+  connection.updated = std::max(clock_.now(), connection.updated + 1);
   auto resource = object_text(connection.resource);
   auto sealed = box_.seal(object_text(connection.secrets), context(connection.id));
   auto uuid = box_.seal(connection.downlink_uuid, downlink_context(connection.id));
