@@ -59,7 +59,7 @@ def test_the_contract_is_sound(document):
 
 
 def test_the_contract_comes_as_yaml_too(sluice, document):
-    yaml = pytest.importorskip("yaml")
+    import yaml
     request = urllib.request.Request(sluice.url + "/iot-flow/v1/v3/api-docs", headers={"Accept": "application/yaml"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert answer.headers["Content-Type"] == "application/yaml"
