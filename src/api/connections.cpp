@@ -207,21 +207,28 @@ Response list(Call& call) {
   auto connector = call.request.parameter("connectorId");
   auto state = call.request.parameter("state");
   auto active = call.request.parameter("active");
-  boost::json::array all;
+  // Filters look at what is stored; what is shown is made for the page alone.
+  std::vector<const store::Connection*> fitting;
   for (const auto& connection : *found) {
-    auto resource = shown(call, connection);
-    const auto& configuration = resource.at("configuration").as_object();
+    const auto& resource = connection.resource;
     if (connector && json::text_or(resource, "connectorId") != *connector) continue;
-    if (state && !equals_ignoring_case(json::text_or(resource, "state"), *state)) continue;
     if (active && (*active == "true") != json::bool_or(resource, "active", true)) continue;
-    if (text && !contains_text({json::text_or(resource, "name"), connection.id, json::text_or(resource, "brand"),
-                                json::text_or(configuration, "description")},
-                               *text)) {
+    if (state &&
+        !equals_ignoring_case(connection::to_string(call.context.connections.status(connection.id).state), *state)) {
       continue;
     }
-    all.push_back(std::move(resource));
+    if (text) {
+      const auto* configuration = json::find(resource, "configuration");
+      auto description = configuration != nullptr && configuration->is_object()
+                             ? json::text_or(configuration->get_object(), "description")
+                             : std::string();
+      auto brand = json::text_or(resource, "brand"), name = json::text_or(resource, "name");
+      if (!contains_text({name, connection.id, brand, description}, *text)) continue;
+    }
+    fitting.push_back(&connection);
   }
-  return answer_list(call, std::move(all), false);
+  return answer_list(
+      call, fitting.size(), [&](std::size_t i) { return shown(call, *fitting[i]); }, false);
 }
 
 Response get(Call& call) {
@@ -435,10 +442,8 @@ Response metrics(Call& call) {
 Response all_metrics(Call& call) {
   auto found = call.context.store.connections(call.caller.account);
   if (!found) return fail(found.error());
-  boost::json::array all;
-  for (const auto& connection : *found)
-    all.push_back(metrics_of(call, connection.id));
-  return answer_list(call, std::move(all), false);
+  return answer_list(
+      call, found->size(), [&](std::size_t i) { return metrics_of(call, (*found)[i].id); }, false);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -128,6 +129,9 @@ Result<Page> read_page(const Call& call, bool limit_too = false);
 void add_page_headers(const Call& call, const Page& page, std::size_t total, Response& response);
 // The page of a whole list. Without paging parameters, and where `always` is not set: the whole list without headers.
 Response answer_list(const Call& call, boost::json::array items, bool always);
+// The same for a list of `total` entries that are made only where the page has them: entry(i) gives the i-th.
+Response answer_list(const Call& call, std::size_t total, const std::function<boost::json::value(std::size_t)>& entry,
+                     bool always);
 
 // The ETag of a resource: what is stored (the time of its last change), '-', and what is shown. If-None-Match compares
 // all of it, If-Match only the first part: a change of state is no reason to refuse a change of the configuration.
