@@ -73,6 +73,7 @@ object shown(const Call& call, const store::Connection& connection) {
     if (status.next_retry) reason["nextRetry"] = format_time(*status.next_retry);
     resource["stateReason"] = std::move(reason);
   }
+  if (status.paused) resource["paused"] = true;
   if (allowed(call.caller, Access::controller)) {
     resource["downlinkUrl"] = call.context.public_url + "/iot-flow/downlinkMessages/" + connection.downlink_uuid;
   }
@@ -83,6 +84,7 @@ Response answer_connection(const Call& call, const store::Connection& connection
   auto response = answer(shown(call, connection), status);
   // A state of its own changes the answer without changing the resource: no 304 from the time alone.
   response.with("Last-Modified", http_date(connection.updated));
+  response.etag = resource_tag(connection.updated, response.body);
   return response;
 }
 
@@ -109,6 +111,23 @@ bool has_mask(const boost::json::value& value) {
   return false;
 }
 
+// A connection that may send less than its alarm wants to see would raise it for ever (spec promises.md 1.10).
+void check_rate(Draft& draft) {
+  const auto& configuration = draft.resource.at("configuration").as_object();
+  const auto* rate = json::find(configuration, "uplinkRateLimiter");
+  const auto* alarms = json::find(draft.resource, "alarms");
+  if (rate == nullptr || !rate->is_int64() || alarms == nullptr || !alarms->is_array()) return;
+  for (const auto& alarm : alarms->get_array()) {
+    if (!alarm.is_object()) continue;
+    const auto* least = json::find(alarm.get_object(), "uplinkRateMinPerHour");
+    if (least == nullptr || !least->is_int64() || rate->get_int64() >= 1'000'000) continue;
+    if (rate->get_int64() * 3600 >= least->get_int64()) continue;
+    draft.faults.push_back({"/configuration/uplinkRateLimiter",
+                            "allows fewer uplinks an hour than the alarm's uplinkRateMinPerHour asks for"});
+    return;
+  }
+}
+
 void read_configuration(Draft& draft, const object* stored) {
   auto configuration = configuration_of(draft.resource);
   drop_nulls(configuration);
@@ -121,6 +140,7 @@ void read_configuration(Draft& draft, const object* stored) {
   for (auto& fault : faults)
     draft.faults.push_back({std::move(fault.path), std::move(fault.message)});
   draft.resource["configuration"] = std::move(configuration);
+  check_rate(draft);
 }
 
 Draft read(const Call& call, const object& body, const store::Connection* stored) {
@@ -152,8 +172,8 @@ Draft read(const Call& call, const object& body, const store::Connection* stored
   return draft;
 }
 
-// Debug mode switches itself off: its end goes with the resource, unseen, from the moment it was switched on. Of what is
-// over nothing is left to switch.
+// Debug mode switches itself off: its end goes with the resource, unseen, from the moment it was switched on. Of what
+// is over nothing is left to switch.
 void set_debug_end(const Call& call, const object* before, object& resource) {
   if (!json::bool_or(resource, "debug", false)) return;
   const auto* until = before != nullptr ? before->if_contains("debugUntil") : nullptr;
@@ -175,9 +195,10 @@ void check_client_id(const Call& call, const std::string& own_id, Draft& draft) 
     if (json::text_or(theirs, "clientId") != client_id ||
         !equals_ignoring_case(json::text_or(theirs, "hostName"), host))
       continue;
-    draft.faults.push_back({"/configuration/clientId",
-                            "is the clientId of connection " + other.id +
-                                " at the same hostName, too: the broker would end one for the other; give each its own"});
+    draft.faults.push_back(
+        {"/configuration/clientId",
+         "is the clientId of connection " + other.id +
+             " at the same hostName, too: the broker would end one for the other; give each its own"});
     return;
   }
 }
@@ -221,21 +242,28 @@ Response list(Call& call) {
   auto connector = call.request.parameter("connectorId");
   auto state = call.request.parameter("state");
   auto active = call.request.parameter("active");
-  boost::json::array all;
+  // Filters look at what is stored; what is shown is made for the page alone.
+  std::vector<const store::Connection*> fitting;
   for (const auto& connection : *found) {
-    auto resource = shown(call, connection);
-    const auto& configuration = resource.at("configuration").as_object();
+    const auto& resource = connection.resource;
     if (connector && json::text_or(resource, "connectorId") != *connector) continue;
-    if (state && !equals_ignoring_case(json::text_or(resource, "state"), *state)) continue;
     if (active && (*active == "true") != json::bool_or(resource, "active", true)) continue;
-    if (text && !contains_text({json::text_or(resource, "name"), connection.id, json::text_or(resource, "brand"),
-                                json::text_or(configuration, "description")},
-                               *text)) {
+    if (state &&
+        !equals_ignoring_case(connection::to_string(call.context.connections.status(connection.id).state), *state)) {
       continue;
     }
-    all.push_back(std::move(resource));
+    if (text) {
+      const auto* configuration = json::find(resource, "configuration");
+      auto description = configuration != nullptr && configuration->is_object()
+                             ? json::text_or(configuration->get_object(), "description")
+                             : std::string();
+      auto brand = json::text_or(resource, "brand"), name = json::text_or(resource, "name");
+      if (!contains_text({name, connection.id, brand, description}, *text)) continue;
+    }
+    fitting.push_back(&connection);
   }
-  return answer_list(call, std::move(all), false);
+  return answer_list(
+      call, fitting.size(), [&](std::size_t i) { return shown(call, *fitting[i]); }, false);
 }
 
 Response get(Call& call) {
@@ -463,29 +491,8 @@ Response metrics(Call& call) {
 Response all_metrics(Call& call) {
   auto found = call.context.store.connections(call.caller.account);
   if (!found) return fail(found.error());
-  boost::json::array all;
-  for (const auto& connection : *found)
-    all.push_back(metrics_of(call, connection.id));
-  return answer_list(call, std::move(all), false);
-}
-
-Response queue(Call& call) {
-  auto connection = own(call);
-  if (!connection) return fail(connection.error());
-  auto status = call.context.connections.status(connection->id);
-  object result{{"pending", status.pending}};
-  if (status.oldest_pending) result["oldest"] = format_time(*status.oldest_pending);
-  return answer(result);
-}
-
-Response purge(Call& call) {
-  auto connection = own(call);
-  if (!connection) return fail(connection.error());
-  auto count = call.context.connections.purge(connection->id);
-  call.context.events.add(call.caller.account, "warn", "connection-1305", "Queue emptied",
-                          {{"connectionId", connection->id}, {"count", count}, {"user", call.caller.client_id}});
-  log::info("queue of connection {} emptied by {}: {} messages", connection->id, call.caller.client_id, count);
-  return no_content();
+  return answer_list(
+      call, found->size(), [&](std::size_t i) { return metrics_of(call, (*found)[i].id); }, false);
 }
 
 }  // namespace
@@ -498,8 +505,7 @@ std::variant<store::Connection, Response> read_trial(Call& call) {
     if (!id->is_string()) return fail({{"/id", "must be a string"}});
     auto found = call.context.store.connection(std::string(id->get_string()));
     if (!found) return fail(found.error());
-    if (!*found || (*found)->account != call.caller.account)
-      return fail(no_connection(std::string(id->get_string())));
+    if (!*found || (*found)->account != call.caller.account) return fail(no_connection(std::string(id->get_string())));
     stored = std::move(**found);
   }
   // Only the id: the connection as it is.
@@ -526,8 +532,6 @@ void add_connections(std::vector<Route>& routes) {
   routes.push_back({"POST", "/iot-flow/v1/connections/{id}/start", Access::writer, start});
   routes.push_back({"POST", "/iot-flow/v1/connections/{id}/stop", Access::writer, stop});
   routes.push_back({"GET", "/iot-flow/v1/connections/{id}/metrics", Access::reader, metrics});
-  routes.push_back({"GET", "/iot-flow/v1/connections/{id}/queue", Access::reader, queue});
-  routes.push_back({"DELETE", "/iot-flow/v1/connections/{id}/queue", Access::owner, purge});
   routes.push_back({"POST", "/iot-flow/v1/connections/{id}/downlinkUrl/rotate", Access::owner, rotate});
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -25,7 +26,7 @@ enum class Body : std::uint8_t { none, json, any };
 
 // What the routes share from request to request.
 struct State {
-  explicit State(const Context& context) : auth(context.store, context.clock) {}
+  explicit State(const Context& context) : auth(context.store, context.clock, context.auth) {}
   Auth auth;
   SlidingLimit token_failures{10, std::chrono::minutes(5)};
   SlidingLimit downlinks{20, std::chrono::seconds(1)};
@@ -45,6 +46,13 @@ struct Call {
   std::vector<std::string> params = {};  // values of the path's {names}, decoded, in order
   Caller caller = {};
   boost::json::value body = {};
+  std::string address = {};  // of the client, behind the configured proxies
+  // What the audit tells of a change beside what the route says.
+  struct Audit {
+    std::string account = {};       // whose change it is; empty: the caller's
+    boost::json::object data = {};  // never a secret
+    bool told = false;              // by the handler itself
+  } audit = {};
 };
 
 using Handler = Response (*)(Call&);
@@ -126,10 +134,17 @@ Result<Page> read_page(const Call& call, bool limit_too = false);
 void add_page_headers(const Call& call, const Page& page, std::size_t total, Response& response);
 // The page of a whole list. Without paging parameters, and where `always` is not set: the whole list without headers.
 Response answer_list(const Call& call, boost::json::array items, bool always);
+// The same for a list of `total` entries that are made only where the page has them: entry(i) gives the i-th.
+Response answer_list(const Call& call, std::size_t total, const std::function<boost::json::value(std::size_t)>& entry,
+                     bool always);
 
-// Single resources: Last-Modified, and 304 where the client has it already.
+// The ETag of a resource: what is stored (the time of its last change), '-', and what is shown. If-None-Match compares
+// all of it, If-Match only the first part: a change of state is no reason to refuse a change of the configuration.
+std::string resource_tag(UnixMillis updated, std::string_view body);
+// Single resources: ETag, Last-Modified, and 304 where the client has it already.
 Response answer_resource(const Call& call, boost::json::object resource, UnixMillis updated, int status = 200);
-// 412 where If-Unmodified-Since is older than the last change; nothing where the request may go on.
+// 412 where If-Match names another version, or If-Unmodified-Since is older than the last change (read only where there
+// is no If-Match, RFC 9110 13.2.2); nothing where the request may go on.
 std::optional<Response> unmodified_check(const Call& call, UnixMillis updated);
 
 // A time in a query. A '+' that was not escaped has become a space: where the sign of an offset belongs it is read as

@@ -36,8 +36,13 @@ struct CommandResult {
 // Joined to the downlink's way by `app`. `done` may come from any thread.
 using HandleCommand = std::function<void(Command command, std::function<void(CommandResult)> done)>;
 
-// Spreads openings in time: each costs a name's resolution and a TLS handshake, and a start of thousands, or the end of a
-// broker that all of them use, must not choke itself. Thread-safe.
+// Stored messages as today's flows route them to that connection of the account: those that they do not are left out.
+// `decode` false: only tells which. In order. Blocks until drivers have answered. Joined to the router by `app`.
+using RouteAgain = std::function<std::vector<queue::Again>(const std::string& account, std::uint64_t connection,
+                                                           std::vector<message::MessagePtr> messages, bool decode)>;
+
+// Spreads openings in time: each costs a name's resolution and a TLS handshake, and a start of thousands, or the end of
+// a broker that all of them use, must not choke itself. Thread-safe.
 class Pace {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -68,6 +73,7 @@ struct Shared {
   HandleCommand handle_command;
   std::string public_url;
   message::Trail& trail = message::no_trail();
+  RouteAgain route_again = {};
   // How a connection waits; empty: by the timer's own clock. Tests turn the time with it. Called on the strand, before
   // the timer is waited for.
   std::function<void(boost::asio::steady_timer& timer, std::chrono::steady_clock::time_point until)> wait_until = {};
@@ -113,6 +119,7 @@ class Connection final : public connector::Host, public std::enable_shared_from_
 
   [[nodiscard]] Status status() const;
   [[nodiscard]] Pump& pump() { return *pump_; }
+  [[nodiscard]] const std::string& account() const { return account_; }
 
   // connector::Host
   boost::asio::any_io_executor executor() override { return strand_; }

@@ -29,10 +29,10 @@ class ManualClock final : public Clock {
 
 // What the peer does; the connectors are made and dropped by the connection.
 struct Script {
-  std::optional<Error> refuse;    // what open() ends with
-  bool hang_open = false;         // until close()
-  bool hang_close = false;        // for ever
-  bool swallow = false;           // takes messages, gives no verdict
+  std::optional<Error> refuse;  // what open() ends with
+  bool hang_open = false;       // until close()
+  bool hang_close = false;      // for ever
+  bool swallow = false;         // takes messages, gives no verdict
   int openings = 0, closings = 0;
   std::vector<Time> opened_at;
   connector::Host* host = nullptr;
