@@ -105,6 +105,7 @@ class ConnectionTest : public testing::Test {
     shared_->make_connector = [](connector::Host& host) { return std::make_unique<ScriptedConnector>(host); };
   }
   ~ConnectionTest() override {
+    queue_->subscribe(nullptr);
     if (connection_) {
       bool done = false;
       connection_->shut_down([&] { done = true; });
@@ -113,7 +114,6 @@ class ConnectionTest : public testing::Test {
       EXPECT_TRUE(done);
     }
     connection_.reset();
-    queue_->subscribe(nullptr);
     queue_->close();
     disk_.join();
     events_.reset();
@@ -130,6 +130,8 @@ class ConnectionTest : public testing::Test {
     stored_.resource["active"] = active;
     stored_.resource["configuration"] = std::move(configuration);
     connection_ = std::make_shared<Connection>(*shared_, stored_);
+    subscriber_.connection = connection_.get();
+    queue_->subscribe(&subscriber_);
     connection_->start();
     settle();
   }
@@ -192,14 +194,21 @@ class ConnectionTest : public testing::Test {
     ASSERT_EQ(got.size(), 1u);
     last_ = got[0]->seq;
     queue_->put({{got[0], {{5, nullptr, 0}}}}, {last_, {}});
-    connection_->on_pending({queue::Pending{.place = last_, .message = got[0]}});
     for (int i = 0; i < 50; ++i) {
       settle();
       std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the disk's thread reads the list
     }
   }
 
+  struct Forward final : queue::Subscriber {
+    Connection* connection = nullptr;
+    void on_pending(std::uint64_t, std::vector<queue::Pending> entries) override {
+      connection->on_pending(std::move(entries));
+    }
+    void on_dropped(std::uint64_t, std::uint64_t, std::uint64_t, const char*) override {}
+  };
   std::string directory_;
+  Forward subscriber_;
   ManualClock clock_;
   Metrics metrics_;
   asio::io_context io_;
