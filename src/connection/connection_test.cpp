@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <future>
 #include <gtest/gtest.h>
+#include <limits>
 #include <thread>
 
 #include "base/crypto.h"
@@ -174,6 +175,7 @@ class ConnectionTest : public testing::Test {
     events_->flush();
     store::EventQuery query;
     query.account = "1";
+    query.to = std::numeric_limits<UnixMillis>::max();
     auto found = store_->events(query);
     std::vector<std::string> out;
     for (auto& one : *found)
@@ -246,7 +248,7 @@ TEST_F(ConnectionTest, CalmIsWalkedToItsEndAndStartsAgainByHand) {
   EXPECT_EQ(queue_->count(5), 1u);  // in place
   script.refuse.reset();
   connection_->restart();
-  settle();
+  pass(1s);
   EXPECT_EQ(state(), State::opened);
 }
 
