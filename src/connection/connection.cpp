@@ -336,7 +336,9 @@ asio::awaitable<void> Connection::wait_for_retry(const Error& error) {
 }
 
 std::shared_ptr<Watch> Connection::make_connector(const connector::Descriptor& descriptor) {
-  auto made = descriptor.make(connector::Settings(descriptor.schema_for(brand_), configuration_), *this);
+  auto made = shared_.make_connector
+                  ? shared_.make_connector(*this)
+                  : descriptor.make(connector::Settings(descriptor.schema_for(brand_), configuration_), *this);
   return std::make_shared<Watch>(std::move(made), shared_.clock, tracing_,
                                  [weak = weak_from_this()](const Watch::Trace& trace) {
                                    if (auto self = weak.lock()) self->trace(trace);

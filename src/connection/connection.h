@@ -54,6 +54,12 @@ class Pace {
   Time next_;
 };
 
+// The trials under way (spec api.md 5.9): a stop waits for them.
+struct Trials {
+  std::atomic<int> running{0};
+  std::atomic<bool> stopping{false};
+};
+
 // What all connections share.
 struct Shared {
   boost::asio::any_io_executor executor;  // of the I/O threads
@@ -73,7 +79,10 @@ struct Shared {
   std::function<void(boost::asio::steady_timer& timer, std::chrono::steady_clock::time_point until)> wait_until = {};
   // For jitter, from 0 (inclusive) to 1 (exclusive); empty: random.
   std::function<double()> random = {};
+  // In place of the registry's factory; empty: that one. For tests of the states.
+  std::function<std::unique_ptr<connector::Connector>(connector::Host& host)> make_connector = {};
   std::shared_ptr<Pace> pace = std::make_shared<Pace>();
+  std::shared_ptr<Trials> trials = std::make_shared<Trials>();
 };
 
 // One configured connection: its state machine, its connector and its pump.

@@ -27,11 +27,19 @@ class Trial final : public connector::Host, public std::enable_shared_from_this<
         resource_(draft.resource),
         uplink_(std::move(uplink)),
         done_(std::move(done)) {
+    ++shared.trials->running;
     const auto* configuration = json::find(draft.resource, "configuration");
     configuration_ = connector::join_secrets(
         configuration && configuration->is_object() ? configuration->get_object() : boost::json::object(),
         draft.secrets);
   }
+
+  ~Trial() override {
+    connector_.reset();  // while what it refers to is there
+    --trials_->running;
+  }
+  Trial(const Trial&) = delete;
+  Trial& operator=(const Trial&) = delete;
 
   void start() {
     auto run = [self = shared_from_this()]() -> awaitable<void> { co_await self->run(); };
@@ -91,7 +99,7 @@ class Trial final : public connector::Host, public std::enable_shared_from_this<
                      self->opened_ = std::move(result);
                      self->woken_.cancel();
                    });
-    while (!opened_ && std::chrono::steady_clock::now() < until_)
+    while (!opened_ && std::chrono::steady_clock::now() < until_ && !trials_->stopping)
       co_await wait(until_);
     Result<void> result = opened_ ? *opened_ : Result<void>(Error{ErrorKind::not_connected, "no answer in time"});
     const char* name = network_seen_ ? "authenticate" : "connect";
@@ -117,7 +125,7 @@ class Trial final : public connector::Host, public std::enable_shared_from_this<
       co_return;
     }
     connector_->try_out(std::move(*delivery));
-    while (!verdict_ && !lost_ && std::chrono::steady_clock::now() < until_)
+    while (!verdict_ && !lost_ && std::chrono::steady_clock::now() < until_ && !trials_->stopping)
       co_await wait(until_);
     if (!verdict_ && lost_) verdict_ = *lost_;
     if (!verdict_) verdict_ = Error{ErrorKind::not_connected, "no answer in time"};
@@ -168,7 +176,8 @@ class Trial final : public connector::Host, public std::enable_shared_from_this<
   }
 
   awaitable<void> wait(Time until) {
-    woken_.expires_at(until);
+    constexpr std::chrono::milliseconds kLook{200};  // for the end of the process
+    woken_.expires_at(std::min(until, std::chrono::steady_clock::now() + kLook));
     boost::system::error_code ignored;
     co_await woken_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   }
@@ -204,6 +213,7 @@ class Trial final : public connector::Host, public std::enable_shared_from_this<
   }
 
   Shared& shared_;
+  std::shared_ptr<Trials> trials_ = shared_.trials;
   asio::strand<asio::any_io_executor> strand_;
   asio::steady_timer woken_;
   const std::string id_, account_;

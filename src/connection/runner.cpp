@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <charconv>
 #include <condition_variable>
+#include <thread>
 
 #include "base/json.h"
 #include "base/log.h"
@@ -75,10 +76,17 @@ bool Runner::stop(std::chrono::milliseconds limit) {
       waiting->changed.notify_all();
     });
   }
+  shared_.trials->stopping = true;
+  auto until = std::chrono::steady_clock::now() + limit;
   std::unique_lock lock(waiting->mutex);
   if (!waiting->changed.wait_for(lock, limit, [&] { return waiting->left == 0; })) {
     log::warn("{} connections did not close in time; what they had in flight is delivered again", waiting->left);
     return false;
+  }
+  lock.unlock();
+  while (shared_.trials->running > 0) {
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return true;
 }
