@@ -58,11 +58,26 @@ class Sluice {
   Result<void> start() {
     if (auto opened = open_data(); !opened) return opened;
     if (auto started = start_engine(); !started) return started;
-    server_ = std::make_unique<api::Server>(
-        io_, api::make_context({*store_, *events_, clock_, metrics_, registry_, *runner_, *catalogue_, *engine_,
-                                *journal_, options_.drivers, *binders_, *queue_, *router_, *downlinks_,
-                                options_.public_url, [this] { return ready_.load() && !queue_->full(); }, options_.data,
-                                options_.auth, &trail_}));
+    server_ = std::make_unique<api::Server>(io_, api::make_context({*store_,
+                                                                    *events_,
+                                                                    clock_,
+                                                                    metrics_,
+                                                                    registry_,
+                                                                    *runner_,
+                                                                    *catalogue_,
+                                                                    *engine_,
+                                                                    *journal_,
+                                                                    options_.drivers,
+                                                                    *binders_,
+                                                                    *queue_,
+                                                                    *router_,
+                                                                    *downlinks_,
+                                                                    options_.public_url,
+                                                                    [this] { return ready_.load() && !queue_->full(); },
+                                                                    options_.data,
+                                                                    options_.auth,
+                                                                    &trail_,
+                                                                    options_.debug_limit}));
     auto listening = server_->start(options_.listen);
     if (!listening) return listening;
     if (auto written = write_url(options_.data, local_url()); !written) return written;

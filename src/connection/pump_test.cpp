@@ -73,12 +73,12 @@ class PumpTest : public testing::Test {
     std::filesystem::remove_all(directory_);
   }
 
-  void add(int device, int counter, UnixMillis age_ms = 0) {
+  void add(int device, int counter, UnixMillis age_ms = 0, const std::string& more = "") {
     char eui[17];
     std::snprintf(eui, sizeof eui, "%016X", device);
     auto message = *message::parse_report(R"({"DevEUI_uplink":{"Time":")" + format_time(system_clock().now() - age_ms) +
                                           R"(","DevEUI":")" + std::string(eui) + R"(","FCntUp":)" +
-                                          std::to_string(counter) + "}}");
+                                          std::to_string(counter) + more + "}}");
     message.account = "1";
     message.arrived = system_clock().now();
     std::promise<void> stored;
@@ -298,6 +298,30 @@ TEST_F(PumpTest, ExpiredAndFilteredAreCountedLost) {
   settle(0, {});
   expect_empty_list();
   EXPECT_EQ(pump_->windows().read(system_clock().now()).last_1h[static_cast<std::size_t>(Counter::uplinks_lost)], 1u);
+}
+
+TEST_F(PumpTest, AnOperationThatFailsGivesUpItsMessageAlone) {
+  auto operations =
+      processor::Operations::read(json::parse(R"([{"type":"callProcessor","id":"MESSAGE_FLATTENER"}])")->get_array());
+  ASSERT_TRUE(operations);
+  settings_->operations = *operations;
+  // 6 KB, and flat over 1 MiB: a long name above many values.
+  std::string values = "0";
+  for (int i = 0; i < 200; ++i)
+    values += ",0";
+  add(1, 1, 0, ",\"" + std::string(6000, 'n') + "\":[" + values + "]");
+  add(1, 2, 0, R"(,"a":{"b":1.50})");
+  open();
+  wait_held(1);
+  EXPECT_NE(connector_.bodies[0].find(R"("FCntUp":2,"a.b":1.50)"), std::string::npos) << connector_.bodies[0];
+  EXPECT_EQ(connector_.bodies[0].find("DevEUI_uplink"), std::string::npos);
+  settle(0, {});
+  expect_empty_list();
+  events_->flush();
+  auto told = *store_->events({.account = "1", .from = 0, .to = system_clock().now() + 1000, .code = "processor-3001"});
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].data.at("index"), 0);
+  EXPECT_EQ(told[0].data.at("DevEUI"), "0000000000000001");
 }
 
 TEST_F(PumpTest, InactiveWithoutQueueingDropsAndCounts) {
