@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "api/auth.h"
@@ -23,10 +26,12 @@ enum class Body : std::uint8_t { none, json, any };
 
 // What the routes share from request to request.
 struct State {
-  explicit State(const Context& context) : auth(context.store, context.clock) {}
+  explicit State(const Context& context) : auth(context.store, context.clock, context.auth) {}
   Auth auth;
   SlidingLimit token_failures{10, std::chrono::minutes(5)};
   SlidingLimit downlinks{20, std::chrono::seconds(1)};
+  // Trials of connections under way. Shared, since one may end after us.
+  std::shared_ptr<std::atomic<int>> trials = std::make_shared<std::atomic<int>>(0);
   // Held from reading to writing the configuration, so that two requests cannot both pass a check that only one may.
   std::mutex configuration;
   // Per account: canonical matcher -> flow id. Guarded by `configuration`; absent: to be made from the store.
@@ -41,6 +46,13 @@ struct Call {
   std::vector<std::string> params = {};  // values of the path's {names}, decoded, in order
   Caller caller = {};
   boost::json::value body = {};
+  std::string address = {};  // of the client, behind the configured proxies
+  // What the audit tells of a change beside what the route says.
+  struct Audit {
+    std::string account = {};       // whose change it is; empty: the caller's
+    boost::json::object data = {};  // never a secret
+    bool told = false;              // by the handler itself
+  } audit = {};
 };
 
 using Handler = Response (*)(Call&);
@@ -138,6 +150,10 @@ std::optional<Response> unmodified_check(const Call& call, UnixMillis updated);
 // A time in a query. A '+' that was not escaped has become a space: where the sign of an offset belongs it is read as
 // '+'.
 std::optional<UnixMillis> time_parameter(std::string text);
+
+// The connection that a trial's body describes (spec api.md 5.9): as for POST, or, with `id`, with that one's stored
+// secrets for "*****", or with nothing but `id` that one itself. Else the answer that says what is wrong.
+std::variant<store::Connection, Response> read_trial(Call& call);
 
 // True for ?name=true and ?name=1.
 bool flag(const Call& call, std::string_view name);

@@ -252,6 +252,7 @@ class ApiTest : public testing::Test {
   // A client with another role of the same account.
   std::string token_with(store::Role role, const std::string& account = "1") {
     std::string id = "client-" + std::to_string(static_cast<int>(role)) + account;
+    EXPECT_TRUE(store_->put_account({.id = account, .name = "account " + account}));
     EXPECT_TRUE(store_->put_client(
         {.client_id = id, .account = account, .role = role, .secret_hash = hash_secret("s"), .token_epoch = "e"}));
     return token_of(id, "s");

@@ -172,19 +172,25 @@ void Pump::forget_before(std::uint64_t end) {
   feed();
 }
 
+// The connection is not active and keeps nothing meanwhile, but for what its user asked for once more.
+void Pump::drop_new(std::vector<queue::Pending>& entries) {
+  std::vector<queue::Settled> dropped;
+  std::erase_if(entries, [&](const queue::Pending& entry) {
+    if (entry.again) return false;
+    note(*entry.message, message::Stage::dropped, "the connection is not active");
+    dropped.push_back({entry.place, entry.bytes, queue::Fate::dropped});
+    return true;
+  });
+  if (dropped.empty()) return;
+  count_lost(dropped.size());
+  deps_.events.add(account_, "warn", "connection-1305", "Messages dropped: the connection is not active",
+                   {{"connectionId", connection_text_}, {"count", dropped.size()}, {"cause", "not active"}});
+  deps_.queue.settle(connection_, std::move(dropped), 0);
+}
+
 void Pump::add(std::vector<queue::Pending> entries) {
-  if (!connector_ && settings_->drop_new) {
-    std::vector<queue::Settled> dropped;
-    for (const auto& entry : entries) {
-      note(*entry.message, message::Stage::dropped, "the connection is not active");
-      dropped.push_back({entry.place, entry.bytes, queue::Fate::dropped});
-    }
-    count_lost(dropped.size());
-    deps_.events.add(account_, "warn", "connection-1305", "Messages dropped: the connection is not active",
-                     {{"connectionId", connection_text_}, {"count", dropped.size()}, {"cause", "not active"}});
-    deps_.queue.settle(connection_, std::move(dropped), 0);
-    return;
-  }
+  if (!connector_ && settings_->drop_new) drop_new(entries);
+  if (entries.empty()) return;
   if (!connector_ || behind_ || items_.size() + entries.size() > kLoad + std::min(refused_.size(), kMostRefused)) {
     behind_ = true;
     missed_ = true;

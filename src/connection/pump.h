@@ -116,6 +116,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   };
   using Devices = std::unordered_map<std::string, Device>;
 
+  void drop_new(std::vector<queue::Pending>& entries);
   void add(std::vector<queue::Pending> entries);
   void keep(queue::Pending entry);
   [[nodiscard]] bool has_room() const;
