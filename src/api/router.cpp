@@ -197,7 +197,22 @@ Response Api::dispatch(const Request& request) {
   if (route->body == Body::json) {
     if (auto refused = read_body(call, *route)) return std::move(*refused);
   }
-  return route->handler(call);
+  auto response = route->handler(call);
+  if (response.stream && route->access != Access::open) guard_stream(call, *route, *response.stream);
+  return response;
+}
+
+// A stream may outlive the token it was asked for with: whoever asked is looked at again from time to time.
+void Api::guard_stream(const Call& call, const Route& route, Stream& stream) {
+  auto request = std::make_shared<Request>(call.request);
+  request->body.clear();
+  stream.allowed = [this, request, account = call.caller.account, access = route.access] {
+    Call again{.context = context_, .state = state_, .request = *request};
+    auto caller = authenticate(again);
+    // What cannot be told now (the store is locked) is asked again a minute later.
+    if (!caller) return caller.error().code != "com-4001";
+    return caller->account == account && allowed(*caller, access);
+  };
 }
 
 Response Api::options(const Request& request) const {

@@ -71,7 +71,8 @@ class Sluice {
                                                                     [this] { return ready_.load() && !queue_->full(); },
                                                                     options_.data,
                                                                     {},
-                                                                    &trail_}));
+                                                                    &trail_,
+                                                                    queue_.get()}));
     auto listening = server_->start(options_.listen);
     if (!listening) return listening;
     if (auto written = write_url(options_.data, local_url()); !written) return written;
