@@ -93,7 +93,7 @@ class Printer {
     auto frame = json::find(o, "FCntUp") ? "#" + std::to_string(json::int_or(o, "FCntUp", 0)) : std::string("-");
     if (const auto* port = json::find(o, "FPort")) frame += " port " + json::write(*port);
     auto type = json::text_or(o, "type");
-    if (type != "uplink") frame = type + (frame == "-" ? "" : " " + frame);
+    if (type != "deviceUplink") frame = type + (frame == "-" ? "" : " " + frame);
     std::string who;
     if (auto id = json::text_or(o, "connectionId"); !id.empty()) {
       auto name = names_.find(id);

@@ -88,7 +88,8 @@ class Report {
   void message(const object& m) const {
     auto received = json::text_or(m, "receivedTime");
     auto at = parse_time(received).value_or(now_);
-    std::string what = json::text_or(m, "type");
+    auto what = json::text_or(m, "type");
+    if (what == "deviceUplink") what = "uplink";
     if (const auto* count = json::find(m, "FCntUp")) what += " #" + json::write(*count);
     if (const auto* port = json::find(m, "FPort")) what += ", port " + json::write(*port);
     line();

@@ -58,7 +58,7 @@ def test_the_tap_is_filtered(api, device, routed, ends, binder):
 def test_a_failing_driver_and_a_refusing_peer_are_told(api, device, ends):
     server = ends(kit.HttpCapture(lambda request: (400, "no such thing")))
     driver = kit.make_driver(api, "function decodeUplink(input) { throw new Error('broken on purpose'); }")
-    connection = kit.make_http(api, server.url, strictMode=True)
+    connection = kit.make_http(api, server.url, strictMode=False)  # or 400 is tried again
     kit.make_flow(api, [connection], driver=driver["id"])
     api.wait_state(connection["id"], "OPENED")
     tap = ends(Events(api, "/tap"))

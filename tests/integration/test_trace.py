@@ -36,7 +36,7 @@ def delivered(api, broker, device):
 def test_a_delivered_uplink(sluice, api, device, delivered):
     connection, flow, message = delivered
     assert [step["stage"] for step in message["way"]] == ["stored", "routed", "decoded", "sent", "delivered"]
-    assert message["complete"] is True and message["FCntUp"] == 1 and message["type"] == "uplink"
+    assert message["complete"] is True and message["FCntUp"] == 1 and message["type"] == "deviceUplink"
     outcome, = message["outcomes"]
     assert outcome["connectionName"] == "broker" and outcome["flowId"] == flow["id"] and outcome["attempts"] == 1
     one = api.get("/messages/" + message["id"])
@@ -85,7 +85,7 @@ def test_an_uplink_that_waits(sluice, api, device):
 def test_a_refused_uplink_and_a_broken_driver(sluice, api, device, ends):
     server = ends(kit.HttpCapture(lambda request: (400, "no such thing")))
     driver = kit.make_driver(api, "function decodeUplink(input) { throw new Error('broken on purpose'); }")
-    connection = kit.make_http(api, server.url, "cloud", strictMode=True)
+    connection = kit.make_http(api, server.url, "cloud", strictMode=False)  # or 400 is tried again
     kit.make_flow(api, [connection], driver=driver["id"])
     api.wait_state(connection["id"], "OPENED")
     device.send()

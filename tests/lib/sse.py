@@ -14,6 +14,7 @@ class Events:
         self.client = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
         self.client.request("GET", place.path + path,
                             headers={"Authorization": "Bearer " + api.token, "Accept": "text/event-stream", **(headers or {})})
+        self.sock = self.client.sock  # the client lets go of it: the answer ends the connection
         self.answer = self.client.getresponse()
         self.status = self.answer.status
         self.events, self.condition, self.ended, self.comments = [], threading.Condition(), False, 0
@@ -64,9 +65,8 @@ class Events:
             assert self.condition.wait_for(lambda: self.ended, seconds), "the stream goes on"
 
     def stop(self):
-        if self.client.sock:
-            try:
-                self.client.sock.shutdown(2)
-            except OSError:
-                pass
+        try:
+            self.sock.shutdown(2)
+        except OSError:
+            pass
         self.client.close()
