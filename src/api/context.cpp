@@ -58,6 +58,7 @@ Context make_context(const Parts& parts) {
       .ready = parts.ready,
       .data_directory = parts.data_directory,
       .auth = parts.auth,
+      .debug_limit = parts.debug_limit,
   };
 }
 

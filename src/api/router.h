@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "api/auth.h"
@@ -22,11 +26,13 @@ enum class Body : std::uint8_t { none, json, any };
 
 // What the routes share from request to request.
 struct State {
-  explicit State(const Context& context) : auth(context.store, context.clock) {}
+  explicit State(const Context& context) : auth(context.store, context.clock, context.auth) {}
   Auth auth;
   SlidingLimit token_failures{10, std::chrono::minutes(5)};
   SlidingLimit downlinks{20, std::chrono::seconds(1)};
   Places streams{100, 20};  // by account
+  // Trials of connections under way. Shared, since one may end after us.
+  std::shared_ptr<std::atomic<int>> trials = std::make_shared<std::atomic<int>>(0);
   // Held from reading to writing the configuration, so that two requests cannot both pass a check that only one may.
   std::mutex configuration;
   // Per account: canonical matcher -> flow id. Guarded by `configuration`; absent: to be made from the store.
@@ -41,6 +47,13 @@ struct Call {
   std::vector<std::string> params = {};  // values of the path's {names}, decoded, in order
   Caller caller = {};
   boost::json::value body = {};
+  std::string address = {};  // of the client, behind the configured proxies
+  // What the audit tells of a change beside what the route says.
+  struct Audit {
+    std::string account = {};       // whose change it is; empty: the caller's
+    boost::json::object data = {};  // never a secret
+    bool told = false;              // by the handler itself
+  } audit = {};
 };
 
 using Handler = Response (*)(Call&);
@@ -123,10 +136,17 @@ Result<Page> read_page(const Call& call, bool limit_too = false);
 void add_page_headers(const Call& call, const Page& page, std::size_t total, Response& response);
 // The page of a whole list. Without paging parameters, and where `always` is not set: the whole list without headers.
 Response answer_list(const Call& call, boost::json::array items, bool always);
+// The same for a list of `total` entries that are made only where the page has them: entry(i) gives the i-th.
+Response answer_list(const Call& call, std::size_t total, const std::function<boost::json::value(std::size_t)>& entry,
+                     bool always);
 
-// Single resources: Last-Modified, and 304 where the client has it already.
+// The ETag of a resource: what is stored (the time of its last change), '-', and what is shown. If-None-Match compares
+// all of it, If-Match only the first part: a change of state is no reason to refuse a change of the configuration.
+std::string resource_tag(UnixMillis updated, std::string_view body);
+// Single resources: ETag, Last-Modified, and 304 where the client has it already.
 Response answer_resource(const Call& call, boost::json::object resource, UnixMillis updated, int status = 200);
-// 412 where If-Unmodified-Since is older than the last change; nothing where the request may go on.
+// 412 where If-Match names another version, or If-Unmodified-Since is older than the last change (read only where there
+// is no If-Match, RFC 9110 13.2.2); nothing where the request may go on.
 std::optional<Response> unmodified_check(const Call& call, UnixMillis updated);
 
 // A time in a query. A '+' that was not escaped has become a space: where the sign of an offset belongs it is read as
@@ -140,6 +160,10 @@ std::optional<std::string> dev_eui_of(std::string_view text);
 store::EventQuery read_event_filters(const Call& call, std::vector<FieldFault>& faults);
 // An event as the API shows it.
 boost::json::object event_item(const store::Event& event);
+
+// The connection that a trial's body describes (spec api.md 5.9): as for POST, or, with `id`, with that one's stored
+// secrets for "*****", or with nothing but `id` that one itself. Else the answer that says what is wrong.
+std::variant<store::Connection, Response> read_trial(Call& call);
 
 // True for ?name=true and ?name=1.
 bool flag(const Call& call, std::string_view name);

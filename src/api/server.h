@@ -82,6 +82,8 @@ struct Context {
   std::function<bool()> ready;  // /readyz
   std::string data_directory;
   AuthSettings auth = {};
+  // How long a connection's debug mode lasts (spec api.md 5.1).
+  std::chrono::milliseconds debug_limit = std::chrono::hours(48);
   std::vector<std::string> cors_origins = {};  // "https://console.example.com"; none: no cross-origin calls
 };
 
@@ -107,6 +109,7 @@ struct Parts {
   AuthSettings auth = {};
   message::TrailBook* trail = nullptr;
   queue::Queue* queue = nullptr;
+  std::chrono::milliseconds debug_limit = std::chrono::hours(48);
 };
 Context make_context(const Parts& parts);
 

@@ -5,6 +5,7 @@
 
 #include "app/codec_word.h"
 #include "app/driver_word.h"
+#include "app/key.h"
 #include "app/serve.h"
 #include "app/simulate.h"
 #include "app/tap_word.h"
@@ -26,6 +27,7 @@ int main(int argc, char** argv) {
   sluice::app::add_codec(app, run);
   sluice::app::add_tap(app, run);
   sluice::app::add_trace(app, run);
+  sluice::app::add_key(app, run);
   CLI11_PARSE(app, argc, argv);
   return run ? run() : 0;
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <string>
 
+#include "api/auth.h"
 #include "base/result.h"
 #include "driver/engine.h"
 #include "queue/queue.h"
@@ -17,8 +18,10 @@ struct ServeOptions {
   std::string public_url;  // empty: http:// and the listen address
   std::string log_level = "info";
   unsigned io_threads = 0;  // 0: one a core, at least 2, at most 8
+  std::chrono::milliseconds debug_limit = std::chrono::hours(48);  // of a connection's debug mode
   queue::Options queue;
   driver::EngineOptions drivers;
+  api::AuthSettings auth;  // `access:` in the file (docs/access.md)
 };
 
 // Reads a YAML file into the options (docs/operations.md lists the keys). Errors: bad_config with the line, naming the

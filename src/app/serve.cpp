@@ -11,12 +11,14 @@
 #include <cstdlib>
 #include <iostream>
 #include <optional>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <thread>
 
 #include "api/auth.h"
 #include "api/server.h"
 #include "app/data_directory.h"
+#include "app/key.h"
 #include "base/log.h"
 #include "binder/binders.h"
 #include "connection/runner.h"
@@ -34,10 +36,13 @@ constexpr unsigned kDiskThreads = 2;
 constexpr std::chrono::seconds kIntakeLimit{2};
 constexpr std::chrono::seconds kConnectionsLimit{5};
 
-// A core dump would hold secrets; thousands of connections need as many file descriptors.
+// A core dump would hold secrets. The limit does not hold for systems that pipe dumps to a program, as
+// systemd-coredump: there the process must not be dumpable at all, which also keeps others of the same user from
+// reading its memory. Thousands of connections need as many file descriptors.
 void set_process_limits() {
   rlimit none{0, 0};
   ::setrlimit(RLIMIT_CORE, &none);
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
@@ -70,9 +75,10 @@ class Sluice {
                                                                     options_.public_url,
                                                                     [this] { return ready_.load() && !queue_->full(); },
                                                                     options_.data,
-                                                                    {},
+                                                                    options_.auth,
                                                                     &trail_,
-                                                                    queue_.get()}));
+                                                                    queue_.get(),
+                                                                    options_.debug_limit}));
     auto listening = server_->start(options_.listen);
     if (!listening) return listening;
     if (auto written = write_url(options_.data, local_url()); !written) return written;
@@ -129,7 +135,7 @@ class Sluice {
     auto lock = DirectoryLock::take(options_.data);
     if (!lock) return lock.error();
     lock_.emplace(std::move(*lock));
-    auto key = load_or_make_key(options_.data + "/key");
+    auto key = installation_key(options_.data);
     if (!key) return key.error();
     auto store = store::open_sqlite(options_.data, SecretBox(*key), clock_);
     if (!store) return store.error();
@@ -175,10 +181,14 @@ class Sluice {
     runner_ = std::make_unique<connection::Runner>(connection::Shared{
         io_.get_executor(), disk_, *queue_, *events_, clock_, metrics_, registry_, http_,
         [this](connection::Command command, auto done) { handle_command(std::move(command), std::move(done)); },
-        options_.public_url, trail_});
+        options_.public_url, trail_,
+        [this](const std::string& account, std::uint64_t connection, std::vector<message::MessagePtr> messages,
+               bool decode) { return router_->route_again(account, connection, std::move(messages), decode); }});
     auto count = options_.io_threads ? options_.io_threads : std::clamp(std::thread::hardware_concurrency(), 2u, 8u);
     for (unsigned i = 0; i < count; ++i)
       threads_.emplace_back([this] { run_io(); });
+    // A replay that goes on asks the flows at once.
+    if (auto loaded = router_->reload(); !loaded) return loaded;
     runner_->start(*stored);
     return router_->start();
   }
