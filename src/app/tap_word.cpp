@@ -113,7 +113,7 @@ class Printer {
                 padded(printable(frame), 12) + " ";
     auto mark = padded(stage, 11);
     auto tail = printable(who) + (who.empty() || rest.empty() ? "" : "  ") + printable(rest);
-    if (!flags_.full) {
+    if (!flags_.full && output_.is_terminal()) {
       auto used = columns(head) + columns(mark) + 1;
       tail = shortened(tail, output_.width() > used + 20 ? output_.width() - used : 20);
     }
@@ -194,7 +194,7 @@ void add_tap(CLI::App& app, std::function<int()>& run) {
       ->check(CLI::Range(1, 200))
       ->capture_default_str();
   word->add_flag("--json", flags->as_json, "One JSON object a line, with the whole documents");
-  word->add_flag("--full", flags->full, "Whole documents instead of what fits the line");
+  word->add_flag("--full", flags->full, "Whole documents instead of what fits the terminal's line");
   flags->server.add_to(*word);
   word->footer(
       "raw is the report as it came, decoded what the driver made of it, transformed the bytes handed to the\n"
