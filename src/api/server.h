@@ -22,7 +22,7 @@
 #include "driver/journal.h"
 #include "flow/downlinks.h"
 #include "flow/router.h"
-#include "message/trail.h"
+#include "message/trail_book.h"
 #include "queue/queue.h"
 #include "store/events.h"
 #include "store/store.h"
@@ -72,11 +72,11 @@ struct Context {
   std::function<void(flow::DownlinkSource, std::string body, std::function<void(flow::DownlinkResult)>)>
       handle_downlink;
 
-  // The way of messages, past and live; null where a test needs none.
-  message::Trail* trail = nullptr;
-  // Why a device's messages match or do not match each flow of the account: an array of {flowId, name, active, matches,
-  // reason, connections}. As flow::Router::explain.
-  std::function<boost::json::array(const std::string& account, const std::string& dev_eui)> explain = {};
+  // The way of messages, past and live, and the log and lists for what it no longer has; null where a test needs none.
+  message::TrailBook* trail = nullptr;
+  queue::Queue* queue = nullptr;
+  // Why a device's messages match or do not match each flow of the account. As flow::Router::explain.
+  std::function<Result<boost::json::array>(const std::string& account, const std::string& dev_eui)> explain = {};
 
   std::string public_url;       // "http://127.0.0.1:8080": uplinkUrl and downlinkUrl start with it
   std::function<bool()> ready;  // /readyz
@@ -107,7 +107,8 @@ struct Parts {
   std::function<bool()> ready;
   std::string data_directory;
   AuthSettings auth = {};
-  message::Trail* trail = nullptr;
+  message::TrailBook* trail = nullptr;
+  queue::Queue* queue = nullptr;
   std::chrono::milliseconds debug_limit = std::chrono::hours(48);
 };
 Context make_context(const Parts& parts);

@@ -77,6 +77,7 @@ class Sluice {
                                                                     options_.data,
                                                                     options_.auth,
                                                                     &trail_,
+                                                                    queue_.get(),
                                                                     options_.debug_limit}));
     auto listening = server_->start(options_.listen);
     if (!listening) return listening;
