@@ -22,10 +22,11 @@ enum class Body : std::uint8_t { none, json, any };
 
 // What the routes share from request to request.
 struct State {
-  explicit State(const Context& context) : auth(context.store, context.clock) {}
+  explicit State(const Context& context)
+      : auth(context.store, context.clock), downlinks(context.downlinks_per_second, std::chrono::seconds(1)) {}
   Auth auth;
   SlidingLimit token_failures{10, std::chrono::minutes(5)};
-  SlidingLimit downlinks{20, std::chrono::seconds(1)};
+  SlidingLimit downlinks;
   // Held from reading to writing the configuration, so that two requests cannot both pass a check that only one may.
   std::mutex configuration;
   // Per account: canonical matcher -> flow id. Guarded by `configuration`; absent: to be made from the store.

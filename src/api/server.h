@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "binder/binders.h"
+#include "binder/downlink_sender.h"
 #include "connection/manager.h"
 #include "connector/registry.h"
 #include "driver/catalogue.h"
@@ -71,6 +72,12 @@ struct Context {
   // Downlinks: as flow::Downlinks::handle.
   std::function<void(flow::DownlinkSource, std::string body, std::function<void(flow::DownlinkResult)>)>
       handle_downlink;
+
+  // Those on their way to a network server: as binder::DownlinkSender::queued and purge.
+  std::function<binder::QueuedDownlinkPage(const std::string& connection_id, std::size_t offset, std::size_t limit)>
+      queued_downlinks = {};
+  std::function<std::size_t(const std::string& connection_id)> purge_downlinks = {};
+  std::size_t downlinks_per_second = 20;  // requests to one downlink URL; 0: no limit
 
   // The way of messages, past and live; null where a test needs none.
   message::Trail* trail = nullptr;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "binder/downlink_sender.h"
 #include "driver/engine.h"
 #include "queue/queue.h"
 
@@ -19,6 +20,8 @@ struct ServeOptions {
   unsigned io_threads = 0;  // 0: one a core, at least 2, at most 8
   queue::Options queue;
   driver::EngineOptions drivers;
+  binder::DownlinkSettings downlinks;
+  std::size_t downlinks_per_second = 20;  // requests to one downlink URL; 0: no limit
 };
 
 // Reads a YAML file into the options (docs/operations.md lists the keys). Errors: bad_config with the line, naming the
