@@ -23,6 +23,7 @@
 #include "connection/runner.h"
 #include "flow/downlinks.h"
 #include "flow/router.h"
+#include "message/trail_book.h"
 #include "store/device_contexts.h"
 #include "store/downlink_queue.h"
 #include "store/driver_log.h"
@@ -55,10 +56,25 @@ class Sluice {
   Result<void> start() {
     if (auto opened = open_data(); !opened) return opened;
     if (auto started = start_engine(); !started) return started;
-    auto context =
-        api::make_context({*store_, *events_, clock_, metrics_, registry_, *runner_, *catalogue_, *engine_, *journal_,
-                           options_.drivers, *binders_, *queue_, *router_, *downlinks_, options_.public_url,
-                           [this] { return ready_.load() && !queue_->full(); }, options_.data});
+    auto context = api::make_context({*store_,
+                                      *events_,
+                                      clock_,
+                                      metrics_,
+                                      registry_,
+                                      *runner_,
+                                      *catalogue_,
+                                      *engine_,
+                                      *journal_,
+                                      options_.drivers,
+                                      *binders_,
+                                      *queue_,
+                                      *router_,
+                                      *downlinks_,
+                                      options_.public_url,
+                                      [this] { return ready_.load() && !queue_->full(); },
+                                      options_.data,
+                                      {},
+                                      &trail_});
     context.downlinks_per_second = options_.downlinks_per_second;
     context.queued_downlinks = [this](const std::string& connection, std::size_t offset, std::size_t limit) {
       return sender_->queued(connection, offset, limit);
@@ -162,8 +178,8 @@ class Sluice {
     sender_ = std::make_unique<binder::DownlinkSender>(
         http_, *downlink_queue_, [this](const std::string& id) { return binders_->find(id); }, options_.downlinks,
         *events_, clock_, metrics_);
-    router_ =
-        std::make_unique<flow::Router>(*queue_, *store_, *catalogue_, *engine_, *journal_, *events_, clock_, metrics_);
+    router_ = std::make_unique<flow::Router>(*queue_, *store_, *catalogue_, *engine_, *journal_, *events_, clock_,
+                                             metrics_, trail_);
     downlinks_ = std::make_unique<flow::Downlinks>(
         *router_, *catalogue_, *engine_, *journal_, *events_, clock_, metrics_,
         flow::DownlinkWays{
@@ -181,7 +197,7 @@ class Sluice {
     runner_ = std::make_unique<connection::Runner>(connection::Shared{
         io_.get_executor(), disk_, *queue_, *events_, clock_, metrics_, registry_, http_,
         [this](connection::Command command, auto taken) { handle_command(std::move(command), std::move(taken)); },
-        options_.public_url});
+        options_.public_url, trail_});
     auto count = options_.io_threads ? options_.io_threads : std::clamp(std::thread::hardware_concurrency(), 2u, 8u);
     for (unsigned i = 0; i < count; ++i)
       threads_.emplace_back([this] { run_io(); });
@@ -279,6 +295,7 @@ class Sluice {
   std::optional<DirectoryLock> lock_;
   Clock& clock_ = system_clock();
   Metrics metrics_;
+  message::TrailBook trail_{clock_};
   connector::Registry registry_;
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_guard_ =

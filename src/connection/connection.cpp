@@ -69,7 +69,7 @@ Connection::Connection(Shared& shared, const store::Connection& stored)
       schedule_(Strategy::normal, random_share),
       wake_timer_(strand_) {
   pump_ = std::make_shared<Pump>(
-      Pump::Dependencies{strand_, shared.disk, shared.queue, shared.events, shared.clock, shared.metrics},
+      Pump::Dependencies{strand_, shared.disk, shared.queue, shared.events, shared.clock, shared.metrics, shared.trail},
       std::stoull(stored.id), stored.account);
   Metrics::Labels labels{{"connection", id_}};
   opened_gauge_ = shared.metrics.gauge("sluice_connection_opened", "1 while the connection is OPENED.", labels);

@@ -42,6 +42,7 @@ struct Shared {
   HttpClient& http;
   HandleCommand handle_command;
   std::string public_url;
+  message::Trail& trail = message::no_trail();
 };
 
 // One configured connection: its state machine, its connector and its pump.

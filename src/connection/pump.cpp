@@ -109,8 +109,10 @@ void Pump::on_dropped(std::uint64_t place, std::uint64_t count, const char* reas
 void Pump::add(std::vector<queue::Pending> entries) {
   if (!connector_ && settings_->drop_new) {
     std::vector<queue::Settled> dropped;
-    for (const auto& entry : entries)
+    for (const auto& entry : entries) {
+      note(*entry.message, message::Stage::dropped, "the connection is not active");
       dropped.push_back({entry.place, entry.bytes});
+    }
     lost_total_->add(static_cast<std::int64_t>(dropped.size()));
     windows_.add(Counter::uplinks_lost, deps_.clock.now(), dropped.size());
     deps_.events.add(account_, "warn", "connection-1305", "Messages dropped: the connection is not active",
@@ -199,6 +201,7 @@ void Pump::start(Items::iterator item) {
   const auto& message = *pending.message;
   if (item->second.tries == 0 && expired(pending)) {
     expired_total_->add();
+    note(message, message::Stage::expired, "older than its validity");
     deps_.events.add(account_, "warn", "connection-1304", "Message expired",
                      {{"connectionId", connection_text_},
                       {"DevEUI", message.dev_eui},
@@ -206,7 +209,10 @@ void Pump::start(Items::iterator item) {
                       {"validity", std::max(settings_->validity_ms, pending.validity_ms) / 1000}});
     return lost(item);
   }
-  if (!settings_->operations.keeps(message)) return lost(item);
+  if (!settings_->operations.keeps(message)) {
+    note(message, message::Stage::filtered, "an operation of the connection keeps it back");
+    return lost(item);
+  }
   auto document =
       std::make_shared<const std::string>(message::compose(message, pending.decoded.get(), settings_->downlink_url));
   std::string body;
@@ -214,9 +220,13 @@ void Pump::start(Items::iterator item) {
     body = *document;
   } else {
     auto formatted = message::format_for(settings_->format, message, pending.decoded.get(), settings_->downlink_url);
-    if (!formatted) return lost(item);
+    if (!formatted) {
+      note(message, message::Stage::filtered, "the connection's format does not carry this type of message");
+      return lost(item);
+    }
     body = std::move(*formatted);
   }
+  note(message, message::Stage::sent, {}, body);
   ++in_flight_;
   in_flight_gauge_->set(static_cast<std::int64_t>(in_flight_));
   connector::Delivery delivery(pending.message, std::move(document), std::move(body),
@@ -240,11 +250,13 @@ void Pump::verdict(std::uint64_t place, Result<void> result) {
     if (result) {
       delivered_since_open_ = true;
       delivered_total_->add();
+      note(*item->second.pending.message, message::Stage::delivered);
       latency_->observe(static_cast<double>(deps_.clock.now() - item->second.pending.message->arrived) / 1000);
       finish(item, nullptr);
     } else if (result.error().kind == ErrorKind::permanent) {
       refused(item, result.error());
     } else if (result.error().kind == ErrorKind::not_connected || result.error().kind == ErrorKind::bad_config) {
+      note(*item->second.pending.message, message::Stage::retried, result.error().text);
       if (trouble_) std::exchange(trouble_, nullptr)(result.error());
     } else if (connector_) {
       retry_later(item, result.error());
@@ -256,6 +268,7 @@ void Pump::verdict(std::uint64_t place, Result<void> result) {
 
 void Pump::retry_later(Items::iterator item, const Error& error) {
   retries_total_->add();
+  note(*item->second.pending.message, message::Stage::retried, error.text);
   auto tries = item->second.tries++;
   auto wait = std::chrono::milliseconds(
       std::min<std::chrono::seconds>(kFirstRetry * (1 << std::min(tries, 6u)), kLongestRetry));
@@ -296,6 +309,7 @@ void Pump::lost(Items::iterator item) {
 void Pump::refused(Items::iterator item, const Error& error) {
   failed_total_->add();
   const auto& message = *item->second.pending.message;
+  note(message, message::Stage::refused, error.text);
   deps_.events.add(account_, "error", "connection-1201", "Delivery refused, message given up: " + error.text,
                    {{"connectionId", connection_text_},
                     {"DevEUI", message.dev_eui},

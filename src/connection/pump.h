@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "connection/windows.h"
 #include "connector/connector.h"
+#include "message/trail.h"
 #include "processor/filter.h"
 #include "queue/queue.h"
 #include "store/events.h"
@@ -60,6 +61,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
     store::Events& events;
     Clock& clock;
     Metrics& metrics;
+    message::Trail& trail = message::no_trail();
   };
   Pump(Dependencies dependencies, std::uint64_t connection, std::string account);
 
@@ -99,6 +101,10 @@ class Pump : public std::enable_shared_from_this<Pump> {
   bool expired(const queue::Pending& pending) const;
   void lost(Items::iterator item);
   void refused(Items::iterator item, const Error& error);
+  void note(const message::Message& message, message::Stage stage, std::string_view text = {},
+            std::string_view document = {}) {
+    deps_.trail.note(message, {.stage = stage, .connection = connection_, .text = text, .document = document});
+  }
 
   Dependencies deps_;
   const std::uint64_t connection_;

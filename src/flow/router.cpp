@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "flow/devices.h"
+#include "flow/explain.h"
 #include "flow/index.h"
 #include "queue/queue.h"
 
@@ -137,6 +138,7 @@ struct Router::Impl {
   driver::Journal& journal;
   store::Events& events;
   Clock& clock;
+  message::Trail& trail;
   Devices devices;
 
   std::shared_ptr<Inbox> inbox = std::make_shared<Inbox>();
@@ -157,7 +159,7 @@ struct Router::Impl {
   std::shared_ptr<Metrics::Value> routed_total, unmatched_total, decoded_total, failed_total, in_flight;
 
   Impl(queue::Queue& queue_, store::Store& store_, driver::Catalogue& catalogue_, driver::Engine& engine_,
-       driver::Journal& journal_, store::Events& events_, Clock& clock_, Metrics& metrics)
+       driver::Journal& journal_, store::Events& events_, Clock& clock_, Metrics& metrics, message::Trail& trail_)
       : queue(queue_),
         store(store_),
         catalogue(catalogue_),
@@ -165,6 +167,7 @@ struct Router::Impl {
         journal(journal_),
         events(events_),
         clock(clock_),
+        trail(trail_),
         devices(queue_) {
     inbox->queue = &queue;
     routed_total = metrics.counter("sluice_flow_routed_total", "Messages routed.");
@@ -234,9 +237,12 @@ struct Router::Impl {
     auto work = std::make_unique<Work>();
     work->message = std::move(message);
     const auto& m = *work->message;
+    // Here, and not where the report came in: only the log knows its number. It is synced by now.
+    trail.note(m, {.stage = message::Stage::stored, .document = m.body});
     if (auto only = message::connection_of_binder(m.binder); !only.empty()) {
       work->targets.push_back({std::strtoull(only.c_str(), nullptr, 10), nullptr, 0});
       work->target_driver.push_back(0);
+      trail.note(m, {.stage = message::Stage::routed, .connection = work->targets.back().connection});
       return work;
     }
     Thing thing;
@@ -266,6 +272,10 @@ struct Router::Impl {
         }
         work->targets.push_back({target.connection, nullptr, target.validity_ms});
         work->target_driver.push_back(driver);
+        trail.note(m, {.stage = message::Stage::routed,
+                       .connection = target.connection,
+                       .flow = rule->id,
+                       .driver = driver > 0 ? std::string_view(drivers[driver - 1]->id) : std::string_view()});
       }
     }
     if (work->targets.empty()) note_unmatched(m, rules.empty());
@@ -322,6 +332,33 @@ struct Router::Impl {
     return job;
   }
 
+  // The driver that a message of this device would be decoded by, as driver_slot() chooses it: {id, reason}; an empty
+  // id where none would.
+  boost::json::object explain_driver(const FlowRule& rule, const DeviceFacts* facts) {
+    auto told = [](const std::string& id, const std::string& reason) {
+      return boost::json::object{{"id", id}, {"reason", reason}};
+    };
+    if (rule.driver_id.empty()) return told("", "the flow names no driver, or skips decoding: messages pass undecoded");
+    if (rule.driver_id != kAuto) {
+      if (auto code = catalogue.find(rule.account, rule.driver_id)) return told(code->id, "the flow names it");
+      return told("", catalogue.is_without_code(rule.account, rule.driver_id)
+                          ? "the flow names " + rule.driver_id + ", whose code is not here: import it"
+                          : "the flow names " + rule.driver_id + ", which does not exist");
+    }
+    if (facts == nullptr || (!facts->application && !facts->model)) {
+      return told("",
+                  "it is chosen by the application and model in DriverCfg, and no message of this device has brought "
+                  "one yet");
+    }
+    if (auto code = catalogue.choose(rule.account, facts->application, facts->model))
+      return told(code->id, "chosen by the device's application and model");
+    auto known = catalogue.choose_without_code(rule.account, facts->application, facts->model);
+    if (!known.empty()) return told("", "it would be " + known + ", whose code is not here: import it");
+    const auto& module = facts->application ? *facts->application : *facts->model;
+    return told("", "no driver is for the device's " + std::string(facts->application ? "application " : "model ") +
+                        module.producer + ":" + module.module + ":" + module.version + ": import one");
+  }
+
   void note_no_code(const message::Message& m, const std::string& driver_id) {
     if (driver_id.empty()) return;
     events.add(m.account, "warn", "driver-2003",
@@ -331,6 +368,8 @@ struct Router::Impl {
 
   void note_unmatched(const message::Message& m, bool no_flow) {
     unmatched_total->add();
+    trail.note(m, {.stage = message::Stage::unmatched,
+                   .text = no_flow ? "no flow matches" : "the flows that match have no connections"});
     events.add(m.account, "warn", "flow-4001",
                no_flow ? "Message matched no flow" : "Message matched a flow that has no connections",
                {{"DevEUI", m.dev_eui}});
@@ -361,11 +400,15 @@ struct Router::Impl {
       decoded_total->add();
       decoded->payload = std::move(outcome.data);
       decoded->points = std::move(outcome.points);
+      trail.note(m, {.stage = message::Stage::decoded, .driver = decoded->driver_id, .document = decoded->payload});
       return decoded;
     }
     failed_total->add();
     decoded->error_code = std::move(outcome.code);
     decoded->error_message = std::move(outcome.message);
+    trail.note(m, {.stage = message::Stage::decoded,
+                   .driver = decoded->driver_id,
+                   .text = decoded->error_message.empty() ? decoded->error_code : decoded->error_message});
     return decoded;
   }
 
@@ -412,8 +455,8 @@ struct Router::Impl {
 };
 
 Router::Router(queue::Queue& queue, store::Store& store, driver::Catalogue& catalogue, driver::Engine& engine,
-               driver::Journal& journal, store::Events& events, Clock& clock, Metrics& metrics)
-    : impl_(std::make_unique<Impl>(queue, store, catalogue, engine, journal, events, clock, metrics)) {}
+               driver::Journal& journal, store::Events& events, Clock& clock, Metrics& metrics, message::Trail& trail)
+    : impl_(std::make_unique<Impl>(queue, store, catalogue, engine, journal, events, clock, metrics, trail)) {}
 
 Router::~Router() {
   stop();
@@ -480,6 +523,45 @@ std::string Router::driver_for(const std::string& account, const std::string& de
 
 bool Router::routes(const std::string& account, const std::string& dev_eui, const std::string& connection_id) const {
   return driver_of_flow(*impl_, account, dev_eui, connection_id).has_value();
+}
+
+Result<boost::json::array> Router::explain(const std::string& account, const std::string& dev_eui) const {
+  auto stored = impl_->store.flows(account);
+  if (!stored) return stored.error();
+  auto facts = impl_->devices.find(account, dev_eui);
+  auto thing = thing_of(dev_eui, facts ? &*facts : nullptr);
+  auto flows = impl_->flows();
+  auto rules = flows->match(account, thing);
+  std::vector<std::string> taken;
+  std::map<std::uint64_t, std::string> feeders;  // connection -> the first flow that feeds it
+  for (const auto* rule : rules) {
+    taken.push_back(rule->id);
+    for (const auto& target : rule->targets)
+      feeders.try_emplace(target.connection, rule->id);
+  }
+  boost::json::array out;
+  for (const auto& flow : *stored) {
+    auto one = explain_flow(flow, thing, facts.has_value(), taken);
+    auto rule =
+        std::find_if(rules.begin(), rules.end(), [&](const auto* candidate) { return candidate->id == flow.id; });
+    if (rule != rules.end()) one["driver"] = impl_->explain_driver(**rule, facts ? &*facts : nullptr);
+    boost::json::array connections;
+    if (const auto* targets = json::find(flow.resource, "connectors"); targets != nullptr && targets->is_array()) {
+      for (const auto& item : targets->get_array()) {
+        if (!item.is_object()) continue;
+        auto id = json::text_or(item.get_object(), "connectionId");
+        auto feeder = feeders.find(std::strtoull(id.c_str(), nullptr, 10));
+        bool feeds = rule != rules.end() && feeder != feeders.end() && feeder->second == flow.id;
+        boost::json::object connection{{"connectionId", id}, {"feeds", feeds}};
+        if (!feeds && rule != rules.end() && feeder != feeders.end())
+          connection["reason"] = "flow " + feeder->second + " feeds it already: the first flow by id decides";
+        connections.push_back(std::move(connection));
+      }
+    }
+    one["connections"] = std::move(connections);
+    out.push_back(std::move(one));
+  }
+  return out;
 }
 
 std::vector<Router::StoredUplink> Router::last_uplinks(const std::string& account, const std::string& driver_id,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/json/array.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "driver/engine.h"
 #include "driver/journal.h"
 #include "message/message.h"
+#include "message/trail.h"
 #include "store/events.h"
 #include "store/store.h"
 
@@ -25,7 +27,8 @@ namespace sluice::flow {
 class Router {
  public:
   Router(queue::Queue& queue, store::Store& store, driver::Catalogue& catalogue, driver::Engine& engine,
-         driver::Journal& journal, store::Events& events, Clock& clock, Metrics& metrics);
+         driver::Journal& journal, store::Events& events, Clock& clock, Metrics& metrics,
+         message::Trail& trail = message::no_trail());
   ~Router();
   // Reads the flows and starts routing where the last run stopped.
   Result<void> start();
@@ -57,6 +60,13 @@ class Router {
   // among the newest 100,000 messages and 64 MiB. Blocks on the disk.
   [[nodiscard]] std::vector<StoredUplink> last_uplinks(const std::string& account, const std::string& driver_id,
                                                        std::size_t last) const;
+
+  // Why a device's messages match or do not match each flow of the account, by today's flows and by what its last
+  // messages said of it: an array of {flowId, name, active, matches, reason, matchers: [{type, matches, reason}],
+  // driver: {id, reason}, connections: [{connectionId, feeds, reason}]}, by ascending flow id. `matches`: the flow
+  // takes its messages; a connection's `feeds`: it gets them from this flow. Errors as of the store, on which it
+  // blocks.
+  [[nodiscard]] Result<boost::json::array> explain(const std::string& account, const std::string& dev_eui) const;
 
   struct Impl;
 
