@@ -567,7 +567,7 @@ class Soak:
             faults = ", ".join(f"{count} {kind}" for kind, count in sorted(target.faults.items())) or "none"
             rows.append((target.name, f"{target.arrived:,}", lost, target.reordered, unknown + target.damaged, f"{target.duplicates:,}",
                          target.unexplained, f"{target.most_lag:,}", faults))
-        memory = self.watch.report(min(300, self.options.minutes * 60 / 4))
+        memory = self.watch.report(min(900, self.options.minutes * 60 / 4))
         if not memory["flat"]:
             problems.append("memory grows: {firstThird:.0f} MB, later {lastThird:.0f} MB".format(**memory))
         if not fresh:

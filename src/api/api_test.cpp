@@ -300,7 +300,50 @@ TEST_F(ApiTest, TheContractIsTheRouteTable) {
   EXPECT_EQ(document.at("components").at("schemas").at("connection").at("properties").at("active").at("default"), true);
   auto yaml = request("GET", "/v3/api-docs");
   yaml.headers.emplace_back("accept", "application/yaml");
-  EXPECT_TRUE(send(yaml).body.starts_with("openapi: 3"));
+  EXPECT_TRUE(send(yaml).body.starts_with("\"openapi\": \"3.1")) << send(yaml).body.substr(0, 40);
+  yaml.headers.emplace_back("if-none-match", header_of(send(yaml), "ETag"));
+  EXPECT_EQ(send(yaml).status, 304);
+}
+
+// What a route may answer because of its kind is in the contract without being written there.
+TEST_F(ApiTest, TheContractHasWhatEveryRouteMayAnswer) {
+  const auto paths = body_of(send("GET", "/v3/api-docs")).at("paths");
+  const auto& responses = paths.at("/iot-flow/v1/connections/{id}").at("put").at("responses").as_object();
+  for (const char* status : {"200", "400", "401", "403", "404", "406", "409", "412", "413", "415", "503"}) {
+    EXPECT_TRUE(responses.contains(status)) << status;
+  }
+  const auto& read = paths.at("/iot-flow/v1/connections/{id}").at("get").at("responses").as_object();
+  EXPECT_TRUE(read.contains("304"));
+  EXPECT_FALSE(read.contains("415"));
+  const auto& list = paths.at("/iot-flow/v1/connections").at("get").at("responses").at("200").at("headers").as_object();
+  EXPECT_TRUE(list.contains("Link") && list.contains("X-Total"));
+}
+
+TEST_F(ApiTest, TagsOfVersions) {
+  auto flow = R"({"name":"a","driver":{"id":"actility:auto:1"},"matchers":[],"connectors":[]})";
+  auto created = send("POST", "/flows", flow);
+  ASSERT_EQ(created.status, 201) << created.body;
+  auto path = "/flows/" + json::text_or(body_of(created).as_object(), "id");
+  auto with = [&](const char* method, const char* header, const std::string& value, const std::string& body = "") {
+    auto made = request(method, path, body);
+    made.headers.emplace_back(header, value);
+    return send(made);
+  };
+  auto tag = header_of(send("GET", path), "ETag");
+  EXPECT_EQ(header_of(created, "ETag"), tag);
+  EXPECT_EQ(with("GET", "if-none-match", tag).status, 304);
+  EXPECT_EQ(with("GET", "if-none-match", "W/" + tag + ", \"x\"").status, 304);
+  EXPECT_EQ(with("GET", "if-none-match", "\"x\"").status, 200);
+  EXPECT_EQ(with("PUT", "if-match", "\"x-y\"", flow).status, 412);
+  EXPECT_EQ(with("PUT", "if-match", "W/" + tag, flow).status, 412);
+  auto same = with("PUT", "if-match", tag, flow);
+  EXPECT_EQ(same.status, 200);
+  EXPECT_EQ(header_of(same, "ETag"), tag) << "the same again is no change";
+  auto changed = with("PATCH", "if-match", tag, R"({"name":"b"})");
+  EXPECT_EQ(changed.status, 200);
+  EXPECT_NE(header_of(changed, "ETag"), tag);
+  EXPECT_EQ(with("DELETE", "if-match", tag).status, 412);
+  EXPECT_EQ(with("DELETE", "if-match", "*").status, 204);
 }
 
 TEST_F(ApiTest, HttpDatesGoBothWays) {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/auth.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "api/jwt.h"
+#include "api/oidc.h"
+#include "api/roles.h"
+#include "base/codec.h"
 #include "base/crypto.h"
 #include "base/json.h"
 
@@ -15,10 +19,8 @@ namespace {
 
 constexpr const char* kSigningKey = "token-signing-key";
 constexpr const char* kIssuer = "sluice";
-constexpr const char* kRealm = "default";
 constexpr std::int64_t kSkewSeconds = 60;
-constexpr const char* kAdmin = "admin";
-constexpr const char* kFirstAccount = "1";
+constexpr std::size_t kMostToken = 16'384;  // those of foreign issuers list groups and rights
 
 Error invalid_token() {
   return {ErrorKind::permanent, "the token is missing, wrong or expired", "com-4001"};
@@ -38,6 +40,17 @@ Result<void> write_secret(const std::string& path, const std::string& secret) {
 
 }  // namespace
 
+Auth::Auth(store::Store& store, Clock& clock, AuthSettings settings)
+    : store_(store), clock_(clock), settings_(std::move(settings)) {
+  for (auto& login : settings_.administrators)
+    login = to_lower(login);
+  if (!settings_.issuers.empty()) {
+    oidc_ = std::make_unique<Oidc>(settings_.issuers, clock_, settings_.fetch ? settings_.fetch : Oidc::over_http());
+  }
+}
+
+Auth::~Auth() = default;
+
 Result<void> Auth::open() {
   auto stored = store_.setting(kSigningKey);
   if (!stored) return stored.error();
@@ -49,40 +62,79 @@ Result<void> Auth::open() {
   return store_.put_setting(kSigningKey, key_);
 }
 
+std::string Auth::login_of(std::string_view client_id) {
+  auto slash = client_id.find('/');
+  return to_lower(slash == std::string_view::npos ? client_id : client_id.substr(slash + 1));
+}
+
+bool Auth::is_administrator(const std::string& login) const {
+  const auto& all = settings_.administrators;
+  return login == kAdmin || std::find(all.begin(), all.end(), login) != all.end();
+}
+
 Result<store::Client> Auth::check_secret(const std::string& client_id, const std::string& secret) {
-  // Of no secret at all: checked for unknown clients so that they take as long.
+  // Of no secret at all: checked for unknown clients, and those without one, so that they take as long.
   static const std::string kNobody = hash_secret(random_secret(32));
-  auto client = store_.client(client_id);
+  auto client = store_.client(login_of(client_id));
   if (!client) return client.error();
-  bool right = verify_secret(secret, *client ? (*client)->secret_hash : kNobody);
-  if (!*client || !right) return Error{ErrorKind::permanent, "unknown client or wrong secret", "com-4001"};
+  auto now = clock_.now();
+  bool has = *client && !(*client)->secret_hash.empty();
+  bool right = verify_secret(secret, has ? (*client)->secret_hash : kNobody) && has;
+  if (*client && !right && now < (*client)->earlier_until) right = verify_secret(secret, (*client)->earlier_hash);
+  bool over = *client && (*client)->expires != 0 && now >= (*client)->expires;
+  if (!right || over) return Error{ErrorKind::permanent, "unknown client or wrong secret", "com-4001"};
+  // To the minute is enough, and does not write at each token.
+  if (now - (*client)->last_used >= 60'000 || now < (*client)->last_used) {
+    if (auto touched = store_.accounts().touch((*client)->client_id, now); !touched) return touched.error();
+  }
   return **client;
 }
 
-Result<std::string> Auth::issue(store::Client client, std::chrono::seconds life, bool end_earlier) {
-  if (end_earlier) {
+Result<Auth::Issued> Auth::issue(store::Client client, const Wish& wish) {
+  auto account = wish.account.empty() ? client.account : wish.account;
+  Error none{ErrorKind::permanent, "scope must be the id of an account of this client", "com-4000"};
+  if (account.empty()) {
+    none.text = "this client is a member of no account";
+    return none;
+  }
+  auto standing = store_.accounts().standing(client.client_id, account);
+  if (!standing) return standing.error();
+  if (!*standing) return none;
+  if (wish.end_earlier) {
     client.token_epoch = random_uuid();
+    client.account.clear();  // its memberships stay what they are
+    if (client.kind == store::Client::Kind::key) client.account = account;
     if (auto put = store_.put_client(client); !put) return put.error();
   }
   auto now = clock_.now() / 1000;
-  return sign_jwt({{"iss", kIssuer},
-                   {"sub", client.client_id},
-                   {"iat", now},
-                   {"nbf", now},
-                   {"exp", now + life.count()},
-                   {"jti", random_uuid()},
-                   {"account", client.account},
-                   {"role", static_cast<int>(client.role)},
-                   {"realm", kRealm},
-                   {"epoch", client.token_epoch}},
-                  key_);
+  auto life = wish.life;
+  if (client.kind == store::Client::Kind::key && client.expires != 0)
+    life = std::min(life, std::chrono::seconds(client.expires / 1000 - now));
+  boost::json::object claims{{"iss", kIssuer},
+                             {"sub", wish.client_id},
+                             {"iat", now},
+                             {"nbf", now},
+                             {"exp", now + life.count()},
+                             {"jti", random_uuid()},
+                             {"account", account},
+                             {"role", role_name((*standing)->role)},
+                             {"realm", (*standing)->realm},
+                             {"epoch", client.token_epoch},
+                             {"member", (*standing)->member_id}};
+  // RFC 8693 section 4.1: who acts for the subject. Its epoch too: the token ends with the administrator's own.
+  if (!wish.impersonated_by.empty()) {
+    auto actor = store_.client(wish.impersonated_by);
+    if (!actor) return actor.error();
+    claims["act"] = {{"sub", wish.impersonated_by}, {"epoch", *actor ? (*actor)->token_epoch : ""}};
+  }
+  return Issued{.token = sign_jwt(claims, key_), .account = account, .life = life};
 }
 
-Result<Auth::Token> Auth::check_token(std::string_view token) {
+Result<Auth::Token> Auth::check_token(std::string_view token, const std::string& account) {
   // An empty key would let everybody sign.
-  if (key_.empty() || token.empty() || token.size() > 4096) return invalid_token();
+  if (key_.empty() || token.empty() || token.size() > kMostToken) return invalid_token();
   auto claims = open_jwt(token, key_);
-  if (!claims) return invalid_token();
+  if (!claims) return check_foreign(token, account);
   auto now = clock_.now() / 1000;
   auto expires = json::int_or(*claims, "exp", 0);
   if (json::text_or(*claims, "iss") != kIssuer || expires + kSkewSeconds <= now ||
@@ -90,11 +142,66 @@ Result<Auth::Token> Auth::check_token(std::string_view token) {
       json::int_or(*claims, "iat", now + 2 * kSkewSeconds) > now + kSkewSeconds) {
     return invalid_token();
   }
-  auto client = store_.client(json::text_or(*claims, "sub"));
+  Token checked{.caller = {},
+                .subject = json::text_or(*claims, "sub"),
+                .left = std::chrono::seconds(std::max<std::int64_t>(0, expires - now)),
+                .id = json::text_or(*claims, "jti")};
+  auto& caller = checked.caller;
+  caller.client_id = login_of(checked.subject);
+  caller.account = json::text_or(*claims, "account");
+  auto standing = store_.accounts().standing(caller.client_id, caller.account);
+  if (!standing) return standing.error();
+  if (!*standing || (*standing)->token_epoch != json::text_or(*claims, "epoch") ||
+      (*standing)->member_id != json::text_or(*claims, "member") ||
+      ((*standing)->expires != 0 && (*standing)->expires / 1000 <= now)) {
+    return invalid_token();
+  }
+  auto ended = store_.accounts().is_ended(checked.id);
+  if (!ended) return ended.error();
+  if (*ended) return invalid_token();
+  caller.role = (*standing)->role;
+  caller.kind = (*standing)->kind;
+  if (const auto* act = claims->if_contains("act"); act != nullptr && act->is_object()) {
+    caller.impersonated_by = json::text_or(act->get_object(), "sub");
+    auto actor = store_.client(caller.impersonated_by);
+    if (!actor) return actor.error();
+    if (!*actor || (*actor)->token_epoch != json::text_or(act->get_object(), "epoch") ||
+        !is_administrator(caller.impersonated_by)) {
+      return invalid_token();
+    }
+  }
+  caller.administrator =
+      caller.kind == store::Client::Kind::user && caller.impersonated_by.empty() && is_administrator(caller.client_id);
+  return checked;
+}
+
+Result<Auth::Token> Auth::check_foreign(std::string_view token, const std::string& account) {
+  if (!oidc_) return invalid_token();
+  auto identity = oidc_->check(token);
+  if (!identity) return identity.error();
+  auto login = to_lower(identity->login);
+  // The installation's own client is opened by its secret alone.
+  if (login == kAdmin) return invalid_token();
+  auto client = store_.client(login);
   if (!client) return client.error();
-  if (!*client || (*client)->token_epoch != json::text_or(*claims, "epoch")) return invalid_token();
-  return Token{.caller = {.client_id = (*client)->client_id, .account = (*client)->account, .role = (*client)->role},
-               .left = std::chrono::seconds(std::max<std::int64_t>(0, expires - now))};
+  if (!*client || (*client)->kind != store::Client::Kind::user) return invalid_token();
+  auto wanted = account.empty() ? (*client)->account : account;
+  auto standing = store_.accounts().standing(login, wanted);
+  if (!standing) return standing.error();
+  if (!*standing) return invalid_token();
+  return Token{.caller = {.client_id = login,
+                          .account = wanted,
+                          .role = (*standing)->role,
+                          .administrator = is_administrator(login)},
+               .subject = login,
+               .left = std::chrono::seconds(std::max<std::int64_t>(0, identity->expires - clock_.now() / 1000)),
+               .id = {}};
+}
+
+Result<void> Auth::end(const Token& token) {
+  if (token.id.empty()) return {};
+  auto expires = clock_.now() + (token.left.count() + 2 * kSkewSeconds) * 1000;
+  return store_.accounts().end_token(token.id, expires);
 }
 
 bool owns_installation(const Caller& caller) {
@@ -118,6 +225,7 @@ Result<std::string> bootstrap(store::Store& store, const std::string& secret_fro
     if (auto written = write_secret(data_dir + "/admin-secret", secret); !written) return written.error();
   }
   store::Client made = *client ? **client : store::Client{.client_id = kAdmin, .account = kFirstAccount};
+  if (*client) made.account.clear();  // in the accounts it has since become a member of
   made.secret_hash = hash_secret(secret);
   made.token_epoch = random_uuid();
   if (auto put = store.put_client(made); !put) return put.error();

@@ -2,6 +2,7 @@
 // Network servers attached (spec messages.md 8).
 #include <algorithm>
 
+#include "api/binder_resource.h"
 #include "api/router.h"
 
 namespace sluice::api {
@@ -148,6 +149,10 @@ Response erase(Call& call) {
 }
 
 }  // namespace
+
+BinderHandlers binder_handlers() {
+  return {list, create, get, put, patch, erase};
+}
 
 // Attaching a network server decides what comes into the account and who is answered: an owner's business (spec api.md
 // 13).

@@ -69,6 +69,7 @@ object shown(const Call& call, const store::Connection& connection) {
     if (status.next_retry) reason["nextRetry"] = format_time(*status.next_retry);
     resource["stateReason"] = std::move(reason);
   }
+  if (status.paused) resource["paused"] = true;
   if (allowed(call.caller, Access::controller)) {
     resource["downlinkUrl"] = call.context.public_url + "/iot-flow/downlinkMessages/" + connection.downlink_uuid;
   }
@@ -79,6 +80,7 @@ Response answer_connection(const Call& call, const store::Connection& connection
   auto response = answer(shown(call, connection), status);
   // A state of its own changes the answer without changing the resource: no 304 from the time alone.
   response.with("Last-Modified", http_date(connection.updated));
+  response.etag = resource_tag(connection.updated, response.body);
   return response;
 }
 
@@ -422,25 +424,6 @@ Response all_metrics(Call& call) {
   return answer_list(call, std::move(all), false);
 }
 
-Response queue(Call& call) {
-  auto connection = own(call);
-  if (!connection) return fail(connection.error());
-  auto status = call.context.connections.status(connection->id);
-  object result{{"pending", status.pending}};
-  if (status.oldest_pending) result["oldest"] = format_time(*status.oldest_pending);
-  return answer(result);
-}
-
-Response purge(Call& call) {
-  auto connection = own(call);
-  if (!connection) return fail(connection.error());
-  auto count = call.context.connections.purge(connection->id);
-  call.context.events.add(call.caller.account, "warn", "connection-1305", "Queue emptied",
-                          {{"connectionId", connection->id}, {"count", count}, {"user", call.caller.client_id}});
-  log::info("queue of connection {} emptied by {}: {} messages", connection->id, call.caller.client_id, count);
-  return no_content();
-}
-
 }  // namespace
 
 void add_connections(std::vector<Route>& routes) {
@@ -455,8 +438,6 @@ void add_connections(std::vector<Route>& routes) {
   routes.push_back({"POST", "/iot-flow/v1/connections/{id}/start", Access::writer, start});
   routes.push_back({"POST", "/iot-flow/v1/connections/{id}/stop", Access::writer, stop});
   routes.push_back({"GET", "/iot-flow/v1/connections/{id}/metrics", Access::reader, metrics});
-  routes.push_back({"GET", "/iot-flow/v1/connections/{id}/queue", Access::reader, queue});
-  routes.push_back({"DELETE", "/iot-flow/v1/connections/{id}/queue", Access::owner, purge});
   routes.push_back({"POST", "/iot-flow/v1/connections/{id}/downlinkUrl/rotate", Access::owner, rotate});
 }
 

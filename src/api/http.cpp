@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/http.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <ctime>
 
 #include "base/codec.h"
+#include "base/crypto.h"
 
 namespace sluice::api {
 namespace {
@@ -110,6 +112,25 @@ Response fail(const std::vector<FieldFault>& faults) {
     errors.push_back(boost::json::object{{"path", fault.path}, {"message", fault.message}});
   }
   return fail("com-4000", std::move(text), {{"errors", std::move(errors)}});
+}
+
+std::string content_tag(std::string_view text) {
+  return '"' + to_hex(sha256(text)).substr(0, 24) + '"';
+}
+
+bool names_tag(std::string_view header, std::string_view tag, bool weak, bool version_only) {
+  auto version = [](std::string_view text) { return text.substr(0, text.find('-')); };
+  while (!header.empty()) {
+    auto part = std::string_view(header.substr(0, header.find(',')));
+    header.remove_prefix(std::min(header.size(), part.size() + 1));
+    auto one = std::string(trim(part));
+    if (one == "*") return true;
+    if (weak && one.starts_with("W/")) one.erase(0, 2);
+    if (one == tag) return true;
+    bool quoted = one.size() > 2 && one.front() == '"' && one.back() == '"' && one.find('-') != std::string::npos;
+    if (version_only && quoted && version(one) == version(tag)) return true;
+  }
+  return false;
 }
 
 std::string http_date(UnixMillis time) {

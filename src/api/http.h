@@ -71,6 +71,7 @@ struct Response {
   std::vector<std::pair<std::string, std::string>> headers = {};
   std::optional<Problem> problem = {};
   std::optional<UnixMillis> last_modified = {};
+  std::string etag = {};  // with its quotes; empty: none
   std::optional<Later> later = {};
   std::optional<Stream> stream = {};
 
@@ -98,6 +99,12 @@ inline bool enough(const std::vector<FieldFault>& faults) {
   return faults.size() > kMaxFaults;
 }
 Response fail(const std::vector<FieldFault>& faults);
+
+// A strong ETag of a text, quotes included: the same text, the same tag, on every installation.
+std::string content_tag(std::string_view text);
+// Whether a header If-Match or If-None-Match names the tag, or is "*". `weak` takes W/"x" for "x", as If-None-Match
+// does. `version_only` compares what stands before the tag's '-' (resource_tag).
+bool names_tag(std::string_view header, std::string_view tag, bool weak, bool version_only = false);
 
 // "Sun, 06 Nov 1994 08:49:37 GMT" and back, to the second.
 std::string http_date(UnixMillis time);

@@ -5,6 +5,7 @@
 
 #include "api/fields.h"
 #include "base/codec.h"
+#include "processor/filter.h"
 
 namespace sluice::api {
 namespace {
@@ -51,11 +52,19 @@ void check_up_operations(const boost::json::array& operations, const std::string
     auto type = json::text_or(operation, "type");
     if (type == "filter") {
       check_filter(operation, at, faults);
+    } else if (type == "callProcessor") {
+      auto read = processor::Operations::read({operation});
+      if (!read) {
+        // "upOperations/0/id: what is wrong": the place is ours to give.
+        constexpr std::string_view kPlace = "upOperations/0";
+        auto text = read.error().text.substr(kPlace.size());
+        auto colon = text.find(": ");
+        faults.push_back({at + text.substr(0, colon), text.substr(colon + 2)});
+      }
     } else {
-      faults.push_back(
-          {at + "/type", "\"" + type.substr(0, 64) +
-                             "\" is not supported by this version: only operations of type \"filter\" with "
-                             "keepDevice... flags are"});
+      faults.push_back({at + "/type", "\"" + type.substr(0, 64) +
+                                          "\" is not supported by this version: only operations of type \"filter\" "
+                                          "with keepDevice... flags and of type \"callProcessor\" are"});
     }
   }
 }

@@ -19,10 +19,14 @@ Response execute(Call& call) {
   if (!faults.empty()) return fail(faults);
   auto filters = processor::Operations::read(operations->get_array());
   if (!filters) return fail({{"/upOperations", filters.error().text}});
-  auto message = message::parse_report(json::write(*uplink));
+  auto document = json::write(*uplink);
+  auto message = message::parse_report(document);
   if (!message) return fail({{"/uplink", message.error().text}});
   if (!filters->keeps(*message)) return answer(nullptr).with("X-Filtered", "true");
-  return answer(*uplink);
+  if (!filters->transforms()) return answer(*uplink);
+  auto made = filters->apply(*message, std::move(document));
+  if (!made) return fail("com-4000", made.error().text);
+  return {.body = std::move(*made)};
 }
 
 }  // namespace

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <charconv>
 
+#include "api/address.h"
+#include "api/audit.h"
 #include "base/codec.h"
-#include "base/crypto.h"
 #include "base/log.h"
 
 namespace sluice::api {
@@ -87,19 +88,6 @@ std::optional<Response> read_body(Call& call, const Route& route) {
   return {};
 }
 
-std::string correlation_id(const Request& request) {
-  auto given = request.header("x-correlation-id");
-  bool sane = !given.empty() && given.size() <= 128 &&
-              std::all_of(given.begin(), given.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '"'; });
-  return sane ? std::string(given) : to_hex(random_bytes(8));
-}
-
-// As it may stand in a log: the UUID of a downlink URL is a credential.
-std::string log_path(const std::string& path) {
-  constexpr std::string_view kDownlinks = "/iot-flow/downlinkMessages/";
-  return path.starts_with(kDownlinks) ? std::string(kDownlinks) + "..." : path;
-}
-
 Response unauthorized() {
   return fail("com-4001", "the token is missing, wrong or expired").with("WWW-Authenticate", "Bearer");
 }
@@ -132,7 +120,8 @@ Result<Caller> authenticate(Call& call) {
   } else {
     token = call.request.parameter("access_token").value_or("");
   }
-  auto checked = call.state.auth.check_token(token);
+  // Which of the user's accounts: told by our own tokens themselves.
+  auto checked = call.state.auth.check_token(token, std::string(call.request.header("x-account-id")));
   if (!checked) return checked.error();
   return checked->caller;
 }
@@ -170,6 +159,7 @@ Response Api::dispatch(const Request& request) {
   auto path = segments(request.path);
   std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
   Call call{.context = context_, .state = state_, .request = request};
+  call.address = client_address(request, context_.auth.proxies);
   const Route* route = nullptr;
   for (const auto& candidate : routes()) {
     if (candidate.method != method) continue;
@@ -197,7 +187,10 @@ Response Api::dispatch(const Request& request) {
   if (route->body == Body::json) {
     if (auto refused = read_body(call, *route)) return std::move(*refused);
   }
-  return route->handler(call);
+  const auto params = call.params;
+  auto response = route->handler(call);
+  if (auto id = audit_change(call, *route, params, response); !id.empty()) response.with("X-Correlation-Id", id);
+  return response;
 }
 
 Response Api::options(const Request& request) const {
@@ -208,15 +201,23 @@ Response Api::options(const Request& request) const {
   auto origin = request.header("origin");
   if (std::find(context_.cors_origins.begin(), context_.cors_origins.end(), origin) != context_.cors_origins.end()) {
     response.with("Access-Control-Allow-Methods", methods);
-    response.with("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Correlation-Id, If-Unmodified-Since");
+    response.with("Access-Control-Allow-Headers",
+                  "Authorization, Content-Type, X-Account-Id, X-Correlation-Id, If-Match, If-None-Match, "
+                  "If-Unmodified-Since");
     response.with("Access-Control-Max-Age", "600");
   }
   return response;
 }
 
 void Api::complete(const Request& request, Response& response) const {
-  auto id = correlation_id(request);
-  response.with("X-Correlation-Id", id);
+  std::string id;
+  for (const auto& [name, value] : response.headers) {
+    if (name == "X-Correlation-Id") id = value;  // the audit has told it already
+  }
+  if (id.empty()) {
+    id = correlation_id(request);
+    response.with("X-Correlation-Id", id);
+  }
   if (response.problem) {
     boost::json::object body = std::move(response.problem->more);
     body["code"] = response.problem->code;
@@ -232,20 +233,29 @@ void Api::complete(const Request& request, Response& response) const {
                 response.problem->code, response.problem->message, id);
     }
   }
+  const bool read = response.status == 200 && (request.method == "GET" || request.method == "HEAD");
+  const auto none_match = request.header("if-none-match");
+  bool unchanged = false;
+  if (!response.etag.empty()) {
+    response.with("ETag", response.etag);
+    unchanged = read && !none_match.empty() && names_tag(none_match, response.etag, true);
+  }
   if (response.last_modified) {
     response.with("Last-Modified", http_date(*response.last_modified));
     auto since = parse_http_date(request.header("if-modified-since"));
-    if (response.status == 200 && request.method == "GET" && since && *response.last_modified / 1000 <= *since / 1000) {
-      response.status = 304;
-      response.body.clear();
-    }
+    // The tag tells more than the time: where both are sent, it alone counts.
+    if (none_match.empty() && read && since && *response.last_modified / 1000 <= *since / 1000) unchanged = true;
+  }
+  if (unchanged) {
+    response.status = 304;
+    response.body.clear();
   }
   if (auto origin = request.header("origin"); !origin.empty()) {
     if (std::find(context_.cors_origins.begin(), context_.cors_origins.end(), origin) != context_.cors_origins.end()) {
       response.with("Access-Control-Allow-Origin", std::string(origin)).with("Vary", "Origin");
-      response.with(
-          "Access-Control-Expose-Headers",
-          "Link, Location, X-Total, X-Total-Pages, X-Per-Page, X-Page, X-Next-Page, X-Prev-Page, X-Correlation-Id");
+      response.with("Access-Control-Expose-Headers",
+                    "ETag, Link, Location, X-Total, X-Total-Pages, X-Per-Page, X-Page, X-Next-Page, X-Prev-Page, "
+                    "X-Correlation-Id");
     }
   }
 }
@@ -322,10 +332,19 @@ Response answer_list(const Call& call, boost::json::array items, bool always) {
 Response answer_resource(const Call&, boost::json::object resource, UnixMillis updated, int status) {
   auto response = answer(resource, status);
   response.last_modified = updated;
+  response.etag = resource_tag(updated, response.body);
   return response;
 }
 
+std::string resource_tag(UnixMillis updated, std::string_view body) {
+  return '"' + std::to_string(updated) + '-' + to_hex(sha256(body)).substr(0, 16) + '"';
+}
+
 std::optional<Response> unmodified_check(const Call& call, UnixMillis updated) {
+  if (auto wanted = call.request.header("if-match"); !wanted.empty()) {
+    if (names_tag(wanted, resource_tag(updated, ""), false, true)) return {};
+    return fail("com-4012", "the resource has changed: its ETag is none of If-Match");
+  }
   auto since = parse_http_date(call.request.header("if-unmodified-since"));
   if (!since || updated / 1000 <= *since / 1000) return {};
   return fail("com-4012", "the resource has changed since " + std::string(call.request.header("if-unmodified-since")));

@@ -23,7 +23,8 @@ enum class Body : std::uint8_t { none, json, any };
 // What the routes share from request to request.
 struct State {
   explicit State(const Context& context)
-      : auth(context.store, context.clock), downlinks(context.downlinks_per_second, std::chrono::seconds(1)) {}
+      : auth(context.store, context.clock, context.auth),
+        downlinks(context.downlinks_per_second, std::chrono::seconds(1)) {}
   Auth auth;
   SlidingLimit token_failures{10, std::chrono::minutes(5)};
   SlidingLimit downlinks;
@@ -41,6 +42,13 @@ struct Call {
   std::vector<std::string> params = {};  // values of the path's {names}, decoded, in order
   Caller caller = {};
   boost::json::value body = {};
+  std::string address = {};  // of the client, behind the configured proxies
+  // What the audit tells of a change beside what the route says.
+  struct Audit {
+    std::string account = {};       // whose change it is; empty: the caller's
+    boost::json::object data = {};  // never a secret
+    bool told = false;              // by the handler itself
+  } audit = {};
 };
 
 using Handler = Response (*)(Call&);
@@ -123,9 +131,13 @@ void add_page_headers(const Call& call, const Page& page, std::size_t total, Res
 // The page of a whole list. Without paging parameters, and where `always` is not set: the whole list without headers.
 Response answer_list(const Call& call, boost::json::array items, bool always);
 
-// Single resources: Last-Modified, and 304 where the client has it already.
+// The ETag of a resource: what is stored (the time of its last change), '-', and what is shown. If-None-Match compares
+// all of it, If-Match only the first part: a change of state is no reason to refuse a change of the configuration.
+std::string resource_tag(UnixMillis updated, std::string_view body);
+// Single resources: ETag, Last-Modified, and 304 where the client has it already.
 Response answer_resource(const Call& call, boost::json::object resource, UnixMillis updated, int status = 200);
-// 412 where If-Unmodified-Since is older than the last change; nothing where the request may go on.
+// 412 where If-Match names another version, or If-Unmodified-Since is older than the last change (read only where there
+// is no If-Match, RFC 9110 13.2.2); nothing where the request may go on.
 std::optional<Response> unmodified_check(const Call& call, UnixMillis updated);
 
 // A time in a query. A '+' that was not escaped has become a space: where the sign of an offset belongs it is read as

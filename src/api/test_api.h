@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <filesystem>
 #include <gtest/gtest.h>
@@ -47,15 +48,34 @@ struct FakeManager final : connection::Manager {
     state.paused = false;
     return {};
   }
-  connection::DeadLetterPage dead_letters(const std::string&, std::size_t, std::size_t) override { return letters; }
+  connection::DeadLetterPage dead_letters(const std::string&, const connection::DeadLetterFilter& filter,
+                                          std::size_t offset, std::size_t limit) override {
+    letters_asked = {filter, offset, limit};
+    return letters;
+  }
   std::optional<connection::DeadLetter> dead_letter(const std::string&, std::uint64_t letter) override {
     for (const auto& one : letters.items) {
       if (one.id == letter) return one;
     }
     return std::nullopt;
   }
-  std::uint64_t resend(const std::string&, std::vector<std::uint64_t> which) override { return which.size(); }
-  std::uint64_t discard(const std::string&, std::vector<std::uint64_t> which) override { return which.size(); }
+  // Gives the number of those that are there; all, where none is named.
+  std::uint64_t resend(const std::string&, std::vector<std::uint64_t> which) override {
+    resent.push_back(which);
+    return known(which);
+  }
+  std::uint64_t discard(const std::string&, std::vector<std::uint64_t> which) override {
+    discarded.push_back(which);
+    return known(which);
+  }
+  [[nodiscard]] std::uint64_t known(const std::vector<std::uint64_t>& which) const {
+    std::uint64_t count = 0;
+    for (const auto& one : letters.items)
+      count += which.empty() || std::find(which.begin(), which.end(), one.id) != which.end() ? 1 : 0;
+    return count;
+  }
+  bool end_replay(const std::string&) override { return replay_runs; }
+  [[nodiscard]] connection::QueueStatus queue(const std::string&) override { return queue_status; }
   Result<connection::ReplayReport> replay(const std::string&, const connection::ReplayRequest& request) override {
     replays.push_back(request);
     return connection::ReplayReport{.messages = 2, .bytes = 200};
@@ -67,6 +87,13 @@ struct FakeManager final : connection::Manager {
   std::vector<std::pair<store::Connection, std::string>> tested;
   connection::TestReport test_report;
   connection::DeadLetterPage letters;
+  struct LettersAsked {
+    connection::DeadLetterFilter filter;
+    std::size_t offset = 0, limit = 0;
+  } letters_asked;
+  std::vector<std::vector<std::uint64_t>> resent, discarded;
+  bool replay_runs = false;
+  connection::QueueStatus queue_status;
   std::vector<connection::ReplayRequest> replays;
   std::vector<connection::SeriesPoint> points;
   std::vector<store::Connection> applied;
@@ -234,6 +261,7 @@ class ApiTest : public testing::Test {
   // A client with another role of the same account.
   std::string token_with(store::Role role, const std::string& account = "1") {
     std::string id = "client-" + std::to_string(static_cast<int>(role)) + account;
+    EXPECT_TRUE(store_->put_account({.id = account, .name = "account " + account}));
     EXPECT_TRUE(store_->put_client(
         {.client_id = id, .account = account, .role = role, .secret_hash = hash_secret("s"), .token_epoch = "e"}));
     return token_of(id, "s");

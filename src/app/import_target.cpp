@@ -3,6 +3,7 @@
 
 #include "api/driver_calls.h"
 #include "app/data_directory.h"
+#include "app/key.h"
 #include "app/rest_client.h"
 #include "base/crypto.h"
 #include "base/json.h"
@@ -28,7 +29,7 @@ class LocalImporter : public Importer {
  public:
   static Result<std::unique_ptr<Importer>> open(const ImportTarget& target, DirectoryLock lock) {
     std::unique_ptr<LocalImporter> made(new LocalImporter(target.data, std::move(lock)));
-    auto key = load_or_make_key(target.data + "/key");
+    auto key = installation_key(target.data);
     if (!key) return key.error();
     auto store = store::open_sqlite(target.data, SecretBox(*key), system_clock());
     if (!store) return store.error();

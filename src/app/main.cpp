@@ -5,6 +5,7 @@
 
 #include "app/codec_word.h"
 #include "app/driver_word.h"
+#include "app/key.h"
 #include "app/serve.h"
 #include "app/simulate.h"
 #include "driver/engine.h"
@@ -22,6 +23,7 @@ int main(int argc, char** argv) {
   sluice::app::add_simulate(app, run);
   sluice::app::add_driver(app, run);
   sluice::app::add_codec(app, run);
+  sluice::app::add_key(app, run);
   CLI11_PARSE(app, argc, argv);
   return run ? run() : 0;
 }

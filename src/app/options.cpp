@@ -2,10 +2,13 @@
 #include "app/options.h"
 
 #include <charconv>
+#include <fstream>
 #include <functional>
 #include <map>
+#include <sstream>
 #include <yaml-cpp/yaml.h>
 
+#include "api/address.h"
 #include "base/clock.h"
 #include "base/codec.h"
 
@@ -92,6 +95,91 @@ std::map<std::string, Key> known_keys(ServeOptions& o) {
   };
 }
 
+std::string place(const YAML::Node& node, const std::string& name) {
+  return "line " + std::to_string(node.Mark().line + 1) + ": " + name;
+}
+
+// An https URL; http only to this machine.
+bool is_issuer_url(const std::string& url) {
+  for (const char* start : {"https://", "http://127.0.0.1", "http://localhost", "http://[::1]"}) {
+    if (url.starts_with(start) && url.size() > std::string_view(start).size()) return true;
+  }
+  return false;
+}
+
+Result<void> read_texts(const YAML::Node& node, const std::string& name, const char* takes,
+                        const std::function<bool(const std::string&)>& good, std::vector<std::string>& into) {
+  Error wrong{ErrorKind::bad_config, place(node, name) + ": takes a list of " + takes};
+  if (!node.IsSequence()) return wrong;
+  into.clear();
+  for (const auto& one : node) {
+    if (!one.IsScalar() || !good(one.Scalar())) return wrong;
+    into.push_back(one.Scalar());
+  }
+  return {};
+}
+
+Result<api::OidcIssuer> read_issuer(const YAML::Node& node) {
+  api::OidcIssuer issuer;
+  if (!node.IsMap()) return Error{ErrorKind::bad_config, place(node, "access.issuers") + ": takes a list of maps"};
+  for (const auto& entry : node) {
+    auto name = entry.first.Scalar(), where = place(entry.first, "access.issuers." + name);
+    auto value = entry.second.IsScalar() ? entry.second.Scalar() : std::string();
+    if (value.empty()) return Error{ErrorKind::bad_config, where + ": takes a text"};
+    if (name == "issuer" || name == "jwksUrl") {
+      if (!is_issuer_url(value)) return Error{ErrorKind::bad_config, where + ": takes an https URL"};
+      (name == "issuer" ? issuer.issuer : issuer.jwks_url) = value;
+    } else if (name == "audience") {
+      issuer.audience = value;
+    } else if (name == "loginClaim") {
+      issuer.login_claim = value;
+    } else if (name == "caFile") {
+      std::ostringstream text;
+      std::ifstream file(value, std::ios::binary);
+      if (!file || !(text << file.rdbuf())) return Error{ErrorKind::bad_config, where + ": cannot read " + value};
+      issuer.ca_pem = text.str();
+    } else {
+      return Error{ErrorKind::bad_config, where + ": there is no such setting"};
+    }
+  }
+  // Without an audience, a token made for any other service of the issuer would be let in.
+  if (issuer.issuer.empty() || issuer.audience.empty())
+    return Error{ErrorKind::bad_config, place(node, "access.issuers") + ": needs issuer and audience"};
+  return issuer;
+}
+
+Result<void> read_access(const YAML::Node& node, api::AuthSettings& auth) {
+  if (!node.IsMap()) return Error{ErrorKind::bad_config, place(node, "access") + ": takes a map of settings"};
+  for (const auto& entry : node) {
+    auto name = "access." + entry.first.Scalar();
+    if (name == "access.administrators") {
+      auto read = read_texts(
+          entry.second, name, "logins", [](const auto& login) { return !login.empty(); }, auth.administrators);
+      if (!read) return read;
+    } else if (name == "access.trustedProxies") {
+      auto read = read_texts(entry.second, name, "addresses or networks as 10.0.0.0/8", api::is_network, auth.proxies);
+      if (!read) return read;
+    } else if (name == "access.personalAccounts") {
+      bool flag = false;
+      if (!YAML::convert<bool>::decode(entry.second, flag))
+        return Error{ErrorKind::bad_config, place(entry.first, name) + ": takes true or false"};
+      auth.personal_accounts = flag;
+    } else if (name == "access.issuers") {
+      if (!entry.second.IsSequence())
+        return Error{ErrorKind::bad_config, place(entry.first, name) + ": takes a list of maps"};
+      auth.issuers.clear();
+      for (const auto& one : entry.second) {
+        auto issuer = read_issuer(one);
+        if (!issuer) return issuer.error();
+        auth.issuers.push_back(std::move(*issuer));
+      }
+    } else {
+      return Error{ErrorKind::bad_config, place(entry.first, name) + ": there is no such setting"};
+    }
+  }
+  return {};
+}
+
 Result<void> read_map(const YAML::Node& node, const std::string& prefix, const std::map<std::string, Key>& keys) {
   for (const auto& entry : node) {
     auto name = prefix + entry.first.Scalar();
@@ -130,6 +218,10 @@ Result<void> read_config(const std::string& path, ServeOptions& options) {
     if (root.IsNull()) return {};
     if (!root.IsMap()) return Error{ErrorKind::bad_config, path + ": must hold a map of settings"};
     auto keys = known_keys(options);
+    if (auto access = root["access"]) {
+      if (auto read = read_access(access, options.auth); !read) return read.error().wrap(path);
+      root.remove("access");
+    }
     auto read = read_map(root, "", keys);
     if (!read) return read.error().wrap(path);
     return {};

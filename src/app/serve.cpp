@@ -11,12 +11,16 @@
 #include <cstdlib>
 #include <iostream>
 #include <optional>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <thread>
 
 #include "api/auth.h"
 #include "api/server.h"
 #include "app/data_directory.h"
+#include "app/key.h"
+#include "base/codec.h"
+#include "base/crypto.h"
 #include "base/log.h"
 #include "binder/binders.h"
 #include "binder/downlink_sender.h"
@@ -37,10 +41,13 @@ constexpr std::chrono::seconds kIntakeLimit{2};
 constexpr std::chrono::seconds kConnectionsLimit{5};
 constexpr std::chrono::seconds kDownlinksLimit{2};
 
-// A core dump would hold secrets; thousands of connections need as many file descriptors.
+// A core dump would hold secrets. The limit does not hold for systems that pipe dumps to a program, as
+// systemd-coredump: there the process must not be dumpable at all, which also keeps others of the same user from
+// reading its memory. Thousands of connections need as many file descriptors.
 void set_process_limits() {
   rlimit none{0, 0};
   ::setrlimit(RLIMIT_CORE, &none);
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
@@ -56,25 +63,10 @@ class Sluice {
   Result<void> start() {
     if (auto opened = open_data(); !opened) return opened;
     if (auto started = start_engine(); !started) return started;
-    auto context = api::make_context({*store_,
-                                      *events_,
-                                      clock_,
-                                      metrics_,
-                                      registry_,
-                                      *runner_,
-                                      *catalogue_,
-                                      *engine_,
-                                      *journal_,
-                                      options_.drivers,
-                                      *binders_,
-                                      *queue_,
-                                      *router_,
-                                      *downlinks_,
-                                      options_.public_url,
-                                      [this] { return ready_.load() && !queue_->full(); },
-                                      options_.data,
-                                      {},
-                                      &trail_});
+    auto context =
+        api::make_context({*store_, *events_, clock_, metrics_, registry_, *runner_, *catalogue_, *engine_, *journal_,
+                           options_.drivers, *binders_, *queue_, *router_, *downlinks_, options_.public_url,
+                           [this] { return ready_.load() && !queue_->full(); }, options_.data, options_.auth, &trail_});
     context.downlinks_per_second = options_.downlinks_per_second;
     context.queued_downlinks = [this](const std::string& connection, std::size_t offset, std::size_t limit) {
       return sender_->queued(connection, offset, limit);
@@ -139,7 +131,7 @@ class Sluice {
     auto lock = DirectoryLock::take(options_.data);
     if (!lock) return lock.error();
     lock_.emplace(std::move(*lock));
-    auto key = load_or_make_key(options_.data + "/key");
+    auto key = installation_key(options_.data);
     if (!key) return key.error();
     auto store = store::open_sqlite(options_.data, SecretBox(*key), clock_);
     if (!store) return store.error();
@@ -155,13 +147,29 @@ class Sluice {
       std::cout << "client id admin, secret " << *secret << " (kept in " << options_.data << "/admin-secret)\n"
                 << std::flush;
     }
-    auto downlinks = store::open_downlink_queue(options_.data, SecretBox(*key));
-    if (!downlinks) return downlinks.error();
-    downlink_queue_ = std::move(*downlinks);
+    if (auto opened = open_downlink_queue(); !opened) return opened;
     options_.queue.directory = options_.data + "/queue";
     auto queue = queue::open_rocks(options_.queue, clock_, metrics_);
     if (!queue) return queue.error();
     queue_ = std::move(*queue);
+    return {};
+  }
+
+  // Sealed with a key of its own that the store keeps: rotating the installation's key needs to know one file only.
+  Result<void> open_downlink_queue() {
+    constexpr const char* kName = "downlink-key";
+    auto kept = store_->setting(kName);
+    if (!kept) return kept.error();
+    auto hex = kept->value_or("");
+    if (hex.empty()) {
+      hex = to_hex(random_bytes(32));
+      if (auto put = store_->put_setting(kName, hex); !put) return put;
+    }
+    auto bytes = from_hex(hex);
+    if (!bytes || bytes->size() != 32) return Error{ErrorKind::bad_config, "the key of downlinks.db is damaged"};
+    auto queue = store::open_downlink_queue(options_.data, SecretBox(*bytes));
+    if (!queue) return queue.error();
+    downlink_queue_ = std::move(*queue);
     return {};
   }
 
@@ -197,7 +205,9 @@ class Sluice {
     runner_ = std::make_unique<connection::Runner>(connection::Shared{
         io_.get_executor(), disk_, *queue_, *events_, clock_, metrics_, registry_, http_,
         [this](connection::Command command, auto taken) { handle_command(std::move(command), std::move(taken)); },
-        options_.public_url, trail_});
+        options_.public_url, trail_,
+        [this](const std::string& account, std::uint64_t connection, std::vector<message::MessagePtr> messages,
+               bool decode) { return router_->route_again(account, connection, std::move(messages), decode); }});
     auto count = options_.io_threads ? options_.io_threads : std::clamp(std::thread::hardware_concurrency(), 2u, 8u);
     for (unsigned i = 0; i < count; ++i)
       threads_.emplace_back([this] { run_io(); });

@@ -141,19 +141,45 @@ Result<std::string> SecretBox::open(std::string_view sealed, std::string_view co
   return plain;
 }
 
-Result<std::string> load_or_make_key(const std::string& path) {
-  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd >= 0) {
-    auto text = to_hex(random_bytes(32)) + "\n";
-    bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
-    ::close(fd);
-    if (!written)
-      return Error{ErrorKind::bad_config, "cannot write the key file " + path + ": " + std::strerror(errno)};
-  } else if (errno != EEXIST) {
-    return Error{ErrorKind::bad_config, "cannot make the key file " + path + ": " + std::strerror(errno)};
-  }
-  fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return Error{ErrorKind::bad_config, "cannot read the key file " + path + ": " + std::strerror(errno)};
+namespace {
+
+Error key_error(const char* doing, const std::string& path) {
+  return {ErrorKind::bad_config,
+          std::string("cannot ") + doing + " the key file " + path + ": " + std::strerror(errno)};
+}
+
+// So that a name just given is still there after a power cut.
+bool sync_directory_of(const std::string& path) {
+  auto slash = path.rfind('/');
+  auto directory = slash == std::string::npos ? std::string(".") : path.substr(0, slash + 1);
+  int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool synced = fd >= 0 && ::fsync(fd) == 0;
+  if (fd >= 0) ::close(fd);
+  return synced;
+}
+
+}  // namespace
+
+Result<void> make_key(const std::string& path) {
+  // Whole or not at all: a process that is killed in between must not leave half a key behind.
+  auto fresh = path + "." + to_hex(random_bytes(4));
+  int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return key_error("make", path);
+  auto text = to_hex(random_bytes(32)) + "\n";
+  bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
+  ::close(fd);
+  // Never over one that is there.
+  bool linked = written && (::link(fresh.c_str(), path.c_str()) == 0 || errno == EEXIST);
+  int reason = errno;
+  ::unlink(fresh.c_str());
+  errno = reason;
+  if (!linked || !sync_directory_of(path)) return key_error("write", path);
+  return {};
+}
+
+Result<std::string> read_key(const std::string& path) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return key_error("read", path);
   char buffer[128];
   auto size = ::read(fd, buffer, sizeof buffer);
   ::close(fd);
@@ -162,6 +188,18 @@ Result<std::string> load_or_make_key(const std::string& path) {
     return Error{ErrorKind::bad_config, "the key file " + path + " must hold 64 hex digits"};
   }
   return *key;
+}
+
+Result<void> replace_key(const std::string& fresh, const std::string& path) {
+  if (::rename(fresh.c_str(), path.c_str()) != 0 || !sync_directory_of(path)) return key_error("replace", path);
+  return {};
+}
+
+Result<std::string> load_or_make_key(const std::string& path) {
+  if (::access(path.c_str(), F_OK) != 0) {
+    if (auto made = make_key(path); !made) return made.error();
+  }
+  return read_key(path);
 }
 
 }  // namespace sluice

@@ -38,6 +38,13 @@ class SecretBox {
   std::string key_;
 };
 
+// Makes a key file of a random key (64 hex digits, mode 600) where there is none, synced to the disk. Errors:
+// bad_config.
+Result<void> make_key(const std::string& path);
+// The 32 bytes of a key file. Errors: bad_config.
+Result<std::string> read_key(const std::string& path);
+// Puts the key file `fresh` in the place of `path`, at once and synced to the disk. Errors: bad_config.
+Result<void> replace_key(const std::string& fresh, const std::string& path);
 // Reads the 32-byte key from `path` (64 hex digits), or makes it there with mode 600 when the file does not exist.
 Result<std::string> load_or_make_key(const std::string& path);
 

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "connection/cut.h"
 
 namespace sluice::connection {
 namespace asio = boost::asio;
@@ -35,6 +36,15 @@ std::optional<int> port_of(const json::value* value) {
     if (n > 0) return n;
   }
   return std::nullopt;
+}
+
+// A number of the configuration, 5 or "5"; 0 where there is none.
+std::int64_t number_of(const json::object& configuration, std::string_view name) {
+  const auto* value = json::find(configuration, name);
+  if (!value) return 0;
+  if (value->is_int64()) return std::max<std::int64_t>(0, value->get_int64());
+  if (value->is_string()) return std::max(0LL, std::atoll(value->get_string().c_str()));
+  return 0;
 }
 
 }  // namespace
@@ -96,6 +106,14 @@ void Connection::read(const store::Connection& stored) {
   delivery->format.send_raw_decoded_format = json::bool_or(configuration_, "sendRawDecodedFormat", false);
   if (auto validity = parse_duration(json::text_or(configuration_, "uplinkTimeValidity")))
     delivery->validity_ms = validity->count();
+  delivery->rate = static_cast<std::uint64_t>(number_of(configuration_, "uplinkRateLimiter"));
+  delivery->max_tries = static_cast<unsigned>(number_of(configuration_, "maxTries"));
+  delivery->keep_letters = json::bool_or(configuration_, "deadLetters", true);
+  delivery->secrets = texts_of_secrets(stored.secrets);
+  queue::Bounds bounds;
+  bounds.max_count = static_cast<std::uint64_t>(number_of(configuration_, "queueMaxMessages"));
+  if (auto age = parse_duration(json::text_or(configuration_, "queueMaxAge"))) bounds.max_age_ms = age->count();
+  shared_.queue.set_bounds(std::stoull(id_), bounds);
   delivery->drop_new = !active_ && !json::bool_or(configuration_, "queueWhenInactive", true);
   delivery->downlink_url = shared_.public_url + "/iot-flow/downlinkMessages/" + stored.downlink_uuid;
   if (const auto* operations = json::find(stored.resource, "upOperations"); operations && operations->is_array()) {

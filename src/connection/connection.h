@@ -30,6 +30,11 @@ struct Command {
 // thread: it is safe on the disk, settled, or no command at all; the peer may forget it.
 using HandleCommand = std::function<void(Command command, std::function<void()> taken)>;
 
+// Stored messages as today's flows route them to that connection of the account: those that they do not are left out.
+// `decode` false: only tells which. In order. Blocks until drivers have answered. Joined to the router by `app`.
+using RouteAgain = std::function<std::vector<queue::Again>(const std::string& account, std::uint64_t connection,
+                                                           std::vector<message::MessagePtr> messages, bool decode)>;
+
 // What all connections share.
 struct Shared {
   boost::asio::any_io_executor executor;  // of the I/O threads
@@ -43,6 +48,7 @@ struct Shared {
   HandleCommand handle_command;
   std::string public_url;
   message::Trail& trail = message::no_trail();
+  RouteAgain route_again = {};
 };
 
 // One configured connection: its state machine, its connector and its pump.
@@ -70,6 +76,7 @@ class Connection final : public connector::Host, public std::enable_shared_from_
 
   [[nodiscard]] Status status() const;
   [[nodiscard]] Pump& pump() { return *pump_; }
+  [[nodiscard]] const std::string& account() const { return account_; }
 
   // connector::Host
   boost::asio::any_io_executor executor() override { return strand_; }

@@ -68,6 +68,12 @@ struct DeadLetter {
   unsigned tries = 0;
   std::uint64_t bytes = 0;
   std::string body;  // the report; only when one is asked for
+  std::string sent;  // what was sent, capped; only when one is asked for
+};
+// Which letters: empty members name all.
+struct DeadLetterFilter {
+  std::string dev_eui;                 // upper case
+  std::optional<UnixMillis> from, to;  // of DeadLetter::time: from inclusive, to exclusive
 };
 struct DeadLetterPage {
   std::uint64_t total = 0;
@@ -80,10 +86,28 @@ struct ReplayRequest {
   std::string dev_eui;           // empty: all devices
   std::uint64_t per_second = 0;  // 0: the connection's own pace
   bool count_only = false;       // tells what it would be, does nothing
+  std::string user;              // who asks, for the event
 };
 struct ReplayReport {
   std::uint64_t messages = 0, bytes = 0;
+  bool complete = true;                   // false: counting was ended after a time; there are at least so many
   std::optional<UnixMillis> oldest_kept;  // what is older than this is no longer in the log
+};
+
+// How a connection's queue stands (spec api.md 5.8).
+struct QueueStatus {
+  std::uint64_t pending = 0, bytes = 0;
+  std::optional<UnixMillis> oldest;  // arrival of the oldest one
+  bool paused = false;
+  std::uint64_t dead = 0, dead_bytes = 0;
+  std::optional<UnixMillis> catching_up_until;  // estimate; nothing where none can be made or nothing is pending
+  // Since the connection was made: accepted = delivered + filtered + expired + dead + dropped + pending. One resent or
+  // replayed is accepted once more.
+  std::uint64_t accepted = 0, delivered = 0, filtered = 0, expired = 0, given_up = 0, dropped = 0;
+  struct Replay {
+    std::uint64_t done = 0, total = 0;
+  };
+  std::optional<Replay> replay;  // one that runs
 };
 
 // The counters of one step of time (spec api.md 5.7).
@@ -121,13 +145,19 @@ class Manager {
   virtual Result<void> resume(const std::string& id) = 0;
 
   // Dead letters. All block on the disk.
-  virtual DeadLetterPage dead_letters(const std::string& id, std::size_t offset, std::size_t limit) = 0;
+  virtual DeadLetterPage dead_letters(const std::string& id, const DeadLetterFilter& filter, std::size_t offset,
+                                      std::size_t limit) = 0;
   virtual std::optional<DeadLetter> dead_letter(const std::string& id, std::uint64_t letter) = 0;
   // Puts them on the pending list again and out of the dead letters; empty `letters`: all. Gives the number.
   virtual std::uint64_t resend(const std::string& id, std::vector<std::uint64_t> letters) = 0;
   virtual std::uint64_t discard(const std::string& id, std::vector<std::uint64_t> letters) = 0;
-  // Puts stored messages on the pending list once more, marked as replay. Blocks on the disk.
+  // Puts stored messages that today's flows route to the connection on its list once more, over time, and tells how
+  // many. One at a time: error com-4009. Goes on after a restart of the process. Blocks on the disk.
   virtual Result<ReplayReport> replay(const std::string& id, const ReplayRequest& request) = 0;
+  // Ends a replay; what it has put on the list stays there. False where none ran.
+  virtual bool end_replay(const std::string& id) = 0;
+  // Blocks on the disk.
+  [[nodiscard]] virtual QueueStatus queue(const std::string& id) = 0;
 
   // The counters as a series, oldest first; `step` is a minute, an hour or a day (else com-4000).
   virtual Result<std::vector<SeriesPoint>> series(const std::string& id, UnixMillis from, UnixMillis to,

@@ -6,13 +6,22 @@
 #include <boost/asio/post.hpp>
 #include <random>
 
-#include "base/log.h"
+#include "connection/cut.h"
 
 namespace sluice::connection {
 namespace {
 
 constexpr std::size_t kLoad = 4096;  // entries in memory
 constexpr std::size_t kReadAtOnce = 1024;
+// What a device that is refused again and again keeps in memory.
+constexpr std::size_t kKeepOfRefused = 16;
+// Devices being refused whose one message comes on top of kLoad.
+constexpr std::size_t kMostRefused = 8192;
+constexpr std::size_t kRefill = 256;
+// Its age is looked at again before a try that comes later than this after the last look (spec processors.md 3).
+constexpr UnixMillis kLookAgain = 10'000;
+constexpr std::size_t kMostOfSent = 64u << 10;  // of what was sent, in a letter
+constexpr std::chrono::seconds kMeasure{5};
 constexpr std::chrono::seconds kFirstRetry{1};
 constexpr std::chrono::seconds kLongestRetry{60};
 
@@ -32,7 +41,8 @@ Pump::Pump(Dependencies dependencies, std::uint64_t connection, std::string acco
       connection_(connection),
       connection_text_(std::to_string(connection)),
       account_(std::move(account)),
-      retry_timer_(dependencies.strand) {
+      retry_timer_(dependencies.strand),
+      token_timer_(dependencies.strand) {
   Metrics::Labels labels{{"connection", connection_text_}};
   auto& m = deps_.metrics;
   delivered_total_ = m.counter("sluice_connection_delivered_total", "Messages acknowledged by the peer.", labels);
@@ -41,6 +51,7 @@ Pump::Pump(Dependencies dependencies, std::uint64_t connection, std::string acco
       m.counter("sluice_connection_lost_total", "Messages filtered, expired or dropped before a try.", labels);
   expired_total_ = m.counter("sluice_connection_expired_total", "Of the lost ones: older than their validity.", labels);
   retries_total_ = m.counter("sluice_connection_retries_total", "Tries that failed and are repeated.", labels);
+  again_total_ = m.counter("sluice_connection_again_total", "Messages resent or replayed by a user's wish.", labels);
   in_flight_gauge_ = m.gauge("sluice_connection_in_flight", "Messages sent and not yet acknowledged.", labels);
   latency_ = m.histogram("sluice_connection_latency_seconds", "From arrival to the peer's acknowledgement.",
                          latency_bounds(), labels);
@@ -67,16 +78,38 @@ void Pump::close() {
   ++generation_;
   flush_settled();
   // All that is loaded stays on the disk and is read again, in order, at the next opening.
-  if (!items_.empty()) loaded_to_ = items_.begin()->first - 1;
+  loaded_to_ = low() - 1;
   items_.clear();
   ready_.clear();
   urgent_.clear();
   devices_.clear();
+  refused_.clear();
+  skipping_.clear();
+  refills_.clear();
   retries_.clear();
   retry_timer_.cancel();
+  token_timer_.cancel();
+  token_waiting_ = false;
   in_flight_ = 0;
   in_flight_gauge_->set(0);
+  shrinking_ = 0;
   behind_ = true;
+}
+
+void Pump::set_paused(bool paused) {
+  paused_ = paused;
+  boost::asio::post(deps_.strand, [self = shared_from_this()] {
+    self->run_retries();
+    self->feed();
+  });
+}
+
+// The lowest place that is not settled.
+std::uint64_t Pump::low() const {
+  auto low = items_.empty() ? loaded_to_ + 1 : std::min(items_.begin()->first, loaded_to_ + 1);
+  for (const auto& name : skipping_)
+    low = std::min(low, devices_.at(name).skipped_from);
+  return low;
 }
 
 std::optional<UnixMillis> Pump::oldest() const {
@@ -91,19 +124,52 @@ void Pump::on_pending(std::vector<queue::Pending> entries) {
     for (const auto& entry : entries) {
       if (!entry.message->dev_eui.empty()) self->windows_.seen(entry.message->dev_eui, now);
     }
+    self->measure(entries.size(), 0);
     self->add(std::move(entries));
   });
 }
 
 void Pump::on_dropped(std::uint64_t place, std::uint64_t count, const char* reason) {
   boost::asio::post(deps_.strand, [self = shared_from_this(), place, count, reason] {
-    self->lost_total_->add(static_cast<std::int64_t>(count));
-    self->windows_.add(Counter::uplinks_lost, self->deps_.clock.now(), count);
+    self->count_lost(count);
     self->deps_.events.add(self->account_, "warn", "connection-1305", "Messages dropped: " + std::string(reason),
                            {{"connectionId", self->connection_text_}, {"count", count}, {"cause", reason}});
-    // What is with the connector keeps its place: its verdict finds the entry gone and settles nothing.
-    if (self->loaded_to_ < place) self->loaded_to_ = place;
+    self->forget_before(place + 1);
   });
+}
+
+void Pump::on_purged(std::uint64_t end, std::uint64_t count) {
+  boost::asio::post(deps_.strand, [self = shared_from_this(), end, count] {
+    self->count_lost(count);
+    self->forget_before(end);
+  });
+}
+
+void Pump::count_lost(std::uint64_t count) {
+  lost_total_->add(static_cast<std::int64_t>(count));
+  windows_.add(Counter::uplinks_lost, deps_.clock.now(), count);
+}
+
+// The list has lost its entries below `end`. What is with the connector keeps its place: its verdict finds the entry
+// gone and settles nothing.
+void Pump::forget_before(std::uint64_t end) {
+  purged_to_ = std::max(purged_to_, end);
+  for (auto item = items_.begin(); item != items_.end() && item->first < end;) {
+    item = item->second.in_flight ? std::next(item) : items_.erase(item);
+  }
+  auto gone = [end](std::uint64_t place) { return place < end; };
+  std::erase_if(ready_, gone);
+  std::vector<std::string> moved;
+  for (auto& [name, device] : devices_) {
+    std::erase_if(device.waiting, gone);
+    if (device.skipped_from != 0 && device.skipped_from < end) device.skipped_from = end;
+    if (device.head < end && !items_.contains(device.head)) moved.push_back(name);
+  }
+  std::erase_if(urgent_, gone);
+  if (loaded_to_ < end - 1) loaded_to_ = end - 1;
+  for (const auto& name : moved)
+    next_of_device(name);
+  feed();
 }
 
 void Pump::add(std::vector<queue::Pending> entries) {
@@ -111,48 +177,186 @@ void Pump::add(std::vector<queue::Pending> entries) {
     std::vector<queue::Settled> dropped;
     for (const auto& entry : entries) {
       note(*entry.message, message::Stage::dropped, "the connection is not active");
-      dropped.push_back({entry.place, entry.bytes});
+      dropped.push_back({entry.place, entry.bytes, queue::Fate::dropped});
     }
-    lost_total_->add(static_cast<std::int64_t>(dropped.size()));
-    windows_.add(Counter::uplinks_lost, deps_.clock.now(), dropped.size());
+    count_lost(dropped.size());
     deps_.events.add(account_, "warn", "connection-1305", "Messages dropped: the connection is not active",
                      {{"connectionId", connection_text_}, {"count", dropped.size()}, {"cause", "not active"}});
     deps_.queue.settle(connection_, std::move(dropped), 0);
     return;
   }
-  if (!connector_ || behind_ || items_.size() + entries.size() > kLoad) {
+  if (!connector_ || behind_ || items_.size() + entries.size() > kLoad + std::min(refused_.size(), kMostRefused)) {
     behind_ = true;
     missed_ = true;
-    if (connector_ && items_.size() < kLoad / 2) load();
+    if (connector_) load();
     return;
   }
   for (auto& entry : entries) {
     if (entry.place <= loaded_to_) continue;
-    auto place = loaded_to_ = entry.place;
-    items_.emplace(place, Item{std::move(entry)});
-    ready_.push_back(place);
+    loaded_to_ = entry.place;
+    if (!skipping_.empty()) {
+      auto device = devices_.find(entry.message->dev_eui);
+      if (device != devices_.end() && device->second.skipped_from != 0) {
+        device->second.skipped_more = true;
+        continue;
+      }
+    }
+    keep(std::move(entry));
   }
   feed();
 }
 
+void Pump::keep(queue::Pending entry) {
+  auto place = entry.place;
+  if (items_.try_emplace(place, Item{std::move(entry)}).second) ready_.push_back(place);
+}
+
+bool Pump::has_room() const {
+  return items_.size() <= kLoad / 2 + std::min(refused_.size(), kMostRefused);
+}
+
 void Pump::load() {
-  if (reading_ || !behind_ || !connector_ || items_.size() > kLoad / 2) return feed();
+  if (reading_ || !behind_ || !connector_) return feed();
+  if (!has_room()) leave_on_disk();
+  if (!has_room()) return feed();
   reading_ = true;
   missed_ = false;
-  boost::asio::post(deps_.disk, [self = shared_from_this(), from = loaded_to_, generation = generation_] {
-    auto entries = self->deps_.queue.read(self->connection_, from, kReadAtOnce);
-    boost::asio::post(self->deps_.strand, [self, generation, entries = std::move(entries)]() mutable {
-      self->reading_ = false;
-      if (generation != self->generation_) return self->load();
-      bool all = entries.size() < kReadAtOnce && !self->missed_;
-      for (auto& entry : entries) {
-        auto place = self->loaded_to_ = entry.place;
-        self->items_.emplace(place, Item{std::move(entry)});
-        self->ready_.push_back(place);
-      }
-      if (all) self->behind_ = false;
-      self->load();
+  queue::ReadFilter filter;
+  std::vector<std::string> without(skipping_.begin(), skipping_.end());
+  for (const auto& name : without)
+    filter.without.insert(queue::device_hash(name));
+  boost::asio::post(deps_.disk, [self = shared_from_this(), from = loaded_to_, generation = generation_,
+                                 filter = std::move(filter), without = std::move(without)]() mutable {
+    auto batch = self->deps_.queue.read_some(self->connection_, from, kReadAtOnce, filter);
+    boost::asio::post(self->deps_.strand,
+                      [self, generation, from, batch = std::move(batch), without = std::move(without)]() mutable {
+                        self->reading_ = false;
+                        if (generation == self->generation_) self->loaded(std::move(batch), from, without);
+                        self->load();
+                      });
+  });
+}
+
+void Pump::loaded(queue::Batch batch, std::uint64_t from, const std::vector<std::string>& without) {
+  // Entries of these devices may have been passed over.
+  for (const auto& name : without) {
+    auto& device = devices_[name];
+    if (device.skipped_from == 0) {
+      device.skipped_from = std::max(from + 1, purged_to_);
+      skipping_.insert(name);
+      if (device.head == 0) refills_.push_back(name);
+    } else {
+      device.skipped_more = true;
+    }
+  }
+  for (auto& entry : batch.entries) {
+    if (entry.place >= purged_to_) keep(std::move(entry));
+  }
+  loaded_to_ = std::max(loaded_to_, batch.last);
+  if (batch.end && !missed_) behind_ = false;
+  if (!refills_.empty()) refill();
+}
+
+// Makes room: of devices that are refused again and again, most of what waits stays on the disk alone.
+void Pump::leave_on_disk() {
+  if (refused_.empty()) return;
+  auto most = std::min(kKeepOfRefused, kLoad / 4 / refused_.size());
+  for (const auto& name : refused_) {
+    auto& device = devices_.at(name);
+    while (device.waiting.size() > most) {
+      device.skipped_from = device.waiting.back();
+      items_.erase(device.waiting.back());
+      device.waiting.pop_back();
+      skipping_.insert(name);
+    }
+  }
+  if (skipping_.empty() || ready_.empty()) return;
+  // What has not been looked at yet may be of these devices, too: behind what was left, nothing of them may stay.
+  std::erase_if(ready_, [this](std::uint64_t place) {
+    auto item = items_.find(place);
+    if (item == items_.end()) return true;
+    auto device = devices_.find(item->second.pending.message->dev_eui);
+    if (device == devices_.end() || device->second.skipped_from == 0 || place < device->second.skipped_from)
+      return false;
+    items_.erase(item);
+    return true;
+  });
+}
+
+// Reads on for the first device that has nothing left in memory.
+void Pump::refill() {
+  if (refilling_ || !connector_) return;
+  while (!refills_.empty()) {
+    auto name = std::move(refills_.front());
+    refills_.pop_front();
+    auto device = devices_.find(name);
+    if (device == devices_.end() || device->second.skipped_from == 0 || !device->second.waiting.empty()) continue;
+    refilling_ = true;
+    device->second.skipped_more = false;
+    queue::ReadFilter filter;
+    filter.only = queue::device_hash(name);
+    filter.up_to = loaded_to_;
+    boost::asio::post(deps_.disk, [self = shared_from_this(), name, from = device->second.skipped_from - 1, filter,
+                                   generation = generation_] {
+      auto batch = self->deps_.queue.read_some(self->connection_, from, kRefill, filter);
+      boost::asio::post(self->deps_.strand,
+                        [self, name, generation, up_to = filter.up_to, batch = std::move(batch)]() mutable {
+                          self->refilling_ = false;
+                          if (generation == self->generation_) self->refilled(name, std::move(batch), up_to);
+                          self->refill();
+                        });
     });
+    return;
+  }
+}
+
+void Pump::refilled(const std::string& name, queue::Batch batch, std::uint64_t up_to) {
+  auto found = devices_.find(name);
+  if (found == devices_.end()) return;
+  auto& device = found->second;
+  for (auto& entry : batch.entries) {
+    auto place = entry.place;
+    if (place < purged_to_ || entry.message->dev_eui != name) continue;
+    if (items_.try_emplace(place, Item{std::move(entry)}).second) device.waiting.push_back(place);
+  }
+  if (!batch.end) {
+    device.skipped_from = batch.last + 1;
+  } else if (device.skipped_more) {
+    device.skipped_from = up_to + 1;
+  } else {
+    device.skipped_from = 0;
+    skipping_.erase(name);
+  }
+  if (device.head == 0) {
+    next_of_device(name);
+  }
+}
+
+bool Pump::may_start() {
+  if (!connector_ || paused_ || in_flight_ >= connector_->max_in_flight()) return false;
+  if (settings_->rate == 0) return true;
+  auto now = deps_.clock.steady();
+  auto rate = static_cast<double>(settings_->rate);
+  auto most = std::max(1.0, rate / 20);  // what may go out at once
+  tokens_ = std::min(most, tokens_ + std::chrono::duration<double>(now - tokens_at_).count() * rate);
+  tokens_at_ = now;
+  if (tokens_ >= 1) return true;
+  wait_for_token();
+  return false;
+}
+
+void Pump::wait_for_token() {
+  if (token_waiting_) return;
+  token_waiting_ = true;
+  auto wait = std::chrono::duration<double>((1 - tokens_) / static_cast<double>(settings_->rate));
+  token_timer_.expires_after(std::chrono::duration_cast<std::chrono::microseconds>(wait) +
+                             std::chrono::microseconds(100));
+  token_timer_.async_wait([weak = weak_from_this(), generation = generation_](boost::system::error_code ec) {
+    auto self = weak.lock();
+    if (ec || !self || self->generation_ != generation) return;
+    self->token_waiting_ = false;
+    self->run_retries();
+    self->feed();
   });
 }
 
@@ -164,81 +368,100 @@ void Pump::feed() {
   feeding_ = true;
   do {
     feed_again_ = false;
-    while (connector_ && (!urgent_.empty() || !ready_.empty()) && in_flight_ < connector_->max_in_flight()) {
-      if (!urgent_.empty()) {
-        auto item = items_.find(urgent_.front());
-        urgent_.pop_front();
-        start(item);
-        continue;
-      }
-      auto place = ready_.front();
-      ready_.pop_front();
+    while ((!urgent_.empty() || !ready_.empty()) && may_start()) {
+      auto& from = urgent_.empty() ? ready_ : urgent_;
+      bool fresh = urgent_.empty();
+      auto place = from.front();
+      from.pop_front();
       auto item = items_.find(place);
       if (item == items_.end()) continue;
       const auto& device = item->second.pending.message->dev_eui;
-      if (!device.empty()) {
-        auto [under_way, fresh] = devices_.try_emplace(device);
-        if (!fresh) {
-          under_way->second.push_back(place);
+      if (fresh && !device.empty()) {
+        auto [under_way, first] = devices_.try_emplace(device);
+        if (!first) {
+          under_way->second.waiting.push_back(place);
           continue;
         }
+        under_way->second.head = place;
       }
       start(item);
     }
   } while (feed_again_);
   feeding_ = false;
-  if (behind_ && !reading_ && connector_ && items_.size() <= kLoad / 2) load();
+  if (behind_ && !reading_ && connector_) {
+    if (!has_room() && !refused_.empty()) leave_on_disk();
+    if (has_room()) load();
+  }
 }
 
-bool Pump::expired(const queue::Pending& pending) const {
+// What it may be old at most; 0: no limit. Nothing that a user asked for once more is too old for them.
+std::int64_t Pump::validity_of(const queue::Pending& pending) const {
+  if (pending.again) return 0;
   auto limit = settings_->validity_ms;
   if (pending.validity_ms > 0) limit = limit > 0 ? std::min(limit, pending.validity_ms) : pending.validity_ms;
-  return limit > 0 && pending.message->time && deps_.clock.now() - *pending.message->time > limit;
+  return limit;
+}
+
+bool Pump::expired(Item& item) {
+  auto limit = validity_of(item.pending);
+  if (limit <= 0 || !item.pending.message->time) return false;
+  auto now = deps_.clock.now();
+  if (item.tries > 0 && now - item.checked <= kLookAgain) return false;
+  item.checked = now;
+  return now - *item.pending.message->time > limit;
+}
+
+std::optional<std::string> Pump::body_of(const queue::Pending& pending,
+                                         std::shared_ptr<const std::string>& document) const {
+  const auto& message = *pending.message;
+  const auto& settings = *settings_;
+  document =
+      std::make_shared<const std::string>(message::compose(message, pending.decoded.get(), settings.downlink_url));
+  if (!settings.format.send_metadata && !settings.format.send_raw_decoded_format) return *document;
+  return message::format_for(settings.format, message, pending.decoded.get(), settings.downlink_url);
 }
 
 void Pump::start(Items::iterator item) {
   const auto& pending = item->second.pending;
   const auto& message = *pending.message;
-  if (item->second.tries == 0 && expired(pending)) {
+  if (expired(item->second)) {
     expired_total_->add();
     note(message, message::Stage::expired, "older than its validity");
     deps_.events.add(account_, "warn", "connection-1304", "Message expired",
                      {{"connectionId", connection_text_},
                       {"DevEUI", message.dev_eui},
+                      {"FCntUp", message.fcnt_up.value_or(-1)},
                       {"age", (deps_.clock.now() - *message.time) / 1000},
-                      {"validity", std::max(settings_->validity_ms, pending.validity_ms) / 1000}});
-    return lost(item);
+                      {"validity", validity_of(pending) / 1000}});
+    return lost(item, queue::Fate::expired);
   }
   if (!settings_->operations.keeps(message)) {
     note(message, message::Stage::filtered, "an operation of the connection keeps it back");
-    return lost(item);
+    return lost(item, queue::Fate::filtered);
   }
-  auto document =
-      std::make_shared<const std::string>(message::compose(message, pending.decoded.get(), settings_->downlink_url));
-  std::string body;
-  if (!settings_->format.send_metadata && !settings_->format.send_raw_decoded_format) {
-    body = *document;
-  } else {
-    auto formatted = message::format_for(settings_->format, message, pending.decoded.get(), settings_->downlink_url);
-    if (!formatted) {
-      note(message, message::Stage::filtered, "the connection's format does not carry this type of message");
-      return lost(item);
-    }
-    body = std::move(*formatted);
+  std::shared_ptr<const std::string> document;
+  auto body = body_of(pending, document);
+  if (!body) {
+    note(message, message::Stage::filtered, "the connection's format does not carry this type of message");
+    return lost(item, queue::Fate::filtered);
   }
-  note(message, message::Stage::sent, {}, body);
+  note(message, message::Stage::sent, pending.again ? "once more: resent or replayed" : "", *body);
+  if (settings_->rate > 0) tokens_ -= 1;
   ++in_flight_;
+  item->second.in_flight = true;
   in_flight_gauge_->set(static_cast<std::int64_t>(in_flight_));
-  connector::Delivery delivery(pending.message, std::move(document), std::move(body),
-                               [weak = weak_from_this(), strand = deps_.strand, generation = generation_,
-                                place = item->first](Result<void> result) {
-                                 boost::asio::dispatch(strand,
-                                                       [weak, generation, place, result = std::move(result)]() mutable {
-                                                         auto self = weak.lock();
-                                                         if (self && self->generation_ == generation)
-                                                           self->verdict(place, std::move(result));
-                                                       });
-                               });
+  if (pending.again && item->second.tries == 0) again_total_->add();
+  item->second.answer = std::make_shared<connector::Delivery::Answer>();
+  connector::Delivery delivery(
+      pending.message, std::move(document), std::move(*body),
+      [weak = weak_from_this(), strand = deps_.strand, generation = generation_,
+       place = item->first](Result<void> result) {
+        boost::asio::dispatch(strand, [weak, generation, place, result = std::move(result)]() mutable {
+          auto self = weak.lock();
+          if (self && self->generation_ == generation) self->verdict(place, std::move(result));
+        });
+      },
+      item->second.answer);
   connector_->send(std::move(delivery));
 }
 
@@ -247,16 +470,18 @@ void Pump::verdict(std::uint64_t place, Result<void> result) {
   in_flight_gauge_->set(static_cast<std::int64_t>(in_flight_));
   auto item = items_.find(place);
   if (item != items_.end()) {
+    item->second.in_flight = false;
     if (result) {
       delivered_since_open_ = true;
       delivered_total_->add();
       note(*item->second.pending.message, message::Stage::delivered);
       latency_->observe(static_cast<double>(deps_.clock.now() - item->second.pending.message->arrived) / 1000);
-      finish(item, nullptr);
+      finish(item, queue::Fate::delivered);
     } else if (result.error().kind == ErrorKind::permanent) {
-      refused(item, result.error());
+      give_up(item, result.error());
     } else if (result.error().kind == ErrorKind::not_connected || result.error().kind == ErrorKind::bad_config) {
-      note(*item->second.pending.message, message::Stage::retried, result.error().text);
+      note(*item->second.pending.message, message::Stage::retried,
+           cut_secrets(result.error().text, settings_->secrets));
       if (trouble_) std::exchange(trouble_, nullptr)(result.error());
     } else if (connector_) {
       retry_later(item, result.error());
@@ -267,16 +492,27 @@ void Pump::verdict(std::uint64_t place, Result<void> result) {
 }
 
 void Pump::retry_later(Items::iterator item, const Error& error) {
+  if (item->first < purged_to_) return finish(item, queue::Fate::dropped);
+  auto tries = ++item->second.tries;
+  if (settings_->max_tries > 0 && tries >= settings_->max_tries) {
+    auto last = error.wrap("given up after " + std::to_string(tries) + (tries == 1 ? " try" : " tries"));
+    return give_up(item, last);
+  }
   retries_total_->add();
-  note(*item->second.pending.message, message::Stage::retried, error.text);
-  auto tries = item->second.tries++;
+  note(*item->second.pending.message, message::Stage::retried, cut_secrets(error.text, settings_->secrets));
+  const auto& device = item->second.pending.message->dev_eui;
+  if (auto under_way = devices_.find(device); under_way != devices_.end()) {
+    under_way->second.refused = true;
+    refused_.insert(device);
+  }
   auto wait = std::chrono::milliseconds(
-      std::min<std::chrono::seconds>(kFirstRetry * (1 << std::min(tries, 6u)), kLongestRetry));
+      std::min<std::chrono::seconds>(kFirstRetry * (1 << std::min(tries - 1, 6u)), kLongestRetry));
   wait =
       std::chrono::milliseconds(static_cast<std::int64_t>(static_cast<double>(wait.count()) * (0.5 + random_share())));
   if (error.wait && *error.wait > wait) wait = std::min<std::chrono::milliseconds>(*error.wait, std::chrono::hours(1));
-  deps_.events.add(account_, "warn", "connection-1202", "Delivery failed and will be repeated: " + error.text,
-                   {{"connectionId", connection_text_}, {"cause", error.text}});
+  auto cause = cut_secrets(error.text, settings_->secrets);
+  deps_.events.add(account_, "warn", "connection-1202", "Delivery failed and will be repeated: " + cause,
+                   {{"connectionId", connection_text_}, {"cause", cause}});
   auto at = deps_.clock.steady() + wait;
   retries_.emplace(at, item->first);
   if (retries_.begin()->second == item->first) run_retries();
@@ -284,14 +520,13 @@ void Pump::retry_later(Items::iterator item, const Error& error) {
 
 void Pump::run_retries() {
   auto now = deps_.clock.steady();
-  while (connector_ && !retries_.empty() && retries_.begin()->first <= now &&
-         in_flight_ < connector_->max_in_flight()) {
+  while (!retries_.empty() && retries_.begin()->first <= now && may_start()) {
     auto place = retries_.begin()->second;
     retries_.erase(retries_.begin());
     auto item = items_.find(place);
-    if (item != items_.end()) start(item);
+    if (item != items_.end() && !item->second.in_flight) start(item);
   }
-  if (retries_.empty() || !connector_) return;
+  if (retries_.empty() || !connector_ || paused_) return;
   // A full window is looked at again soon: the verdicts that empty it feed newer messages first.
   retry_timer_.expires_at(std::max(retries_.begin()->first, now + std::chrono::milliseconds(50)));
   retry_timer_.async_wait([weak = weak_from_this(), generation = generation_](boost::system::error_code ec) {
@@ -300,30 +535,49 @@ void Pump::run_retries() {
   });
 }
 
-void Pump::lost(Items::iterator item) {
-  lost_total_->add();
-  auto counter = Counter::uplinks_lost;
-  finish(item, &counter);
+void Pump::lost(Items::iterator item, queue::Fate fate) {
+  if (item->first >= purged_to_) count_lost(1);
+  finish(item, fate);
 }
 
-void Pump::refused(Items::iterator item, const Error& error) {
+// The peer refused it for good, or its tries are used up.
+void Pump::give_up(Items::iterator item, const Error& error) {
+  if (item->first < purged_to_) return finish(item, queue::Fate::dropped);
   failed_total_->add();
-  const auto& message = *item->second.pending.message;
-  note(message, message::Stage::refused, error.text);
-  deps_.events.add(account_, "error", "connection-1201", "Delivery refused, message given up: " + error.text,
-                   {{"connectionId", connection_text_},
-                    {"DevEUI", message.dev_eui},
-                    {"FCntUp", message.fcnt_up.value_or(-1)},
-                    {"cause", error.text}});
-  auto counter = Counter::uplinks_failed;
-  finish(item, &counter);
+  windows_.add(Counter::uplinks_failed, deps_.clock.now());
+  const auto& pending = item->second.pending;
+  const auto& message = *pending.message;
+  auto cause = cut_secrets(error.text, settings_->secrets);
+  note(message, message::Stage::refused, cause);
+  boost::json::object data{{"connectionId", connection_text_},
+                           {"DevEUI", message.dev_eui},
+                           {"FCntUp", message.fcnt_up.value_or(-1)},
+                           {"cause", cause}};
+  const auto& answer = item->second.answer;
+  if (answer && answer->status > 0) data["status"] = answer->status;
+  deps_.events.add(account_, "error", "connection-1201", "Delivery refused, message given up: " + cause,
+                   std::move(data));
+  std::shared_ptr<queue::Letter> letter;
+  if (settings_->keep_letters) {
+    letter = std::make_shared<queue::Letter>();
+    letter->time = deps_.clock.now();
+    letter->message = pending.message;
+    letter->decoded = pending.decoded;
+    letter->validity_ms = pending.validity_ms;
+    letter->cause = cause;
+    if (answer) letter->answer = cut_secrets(clean_text(answer->text), settings_->secrets);
+    std::shared_ptr<const std::string> document;
+    if (auto body = body_of(pending, document)) letter->sent = clean_text(body->substr(0, kMostOfSent));
+    letter->tries = std::max(1u, item->second.tries);
+  }
+  finish(item, queue::Fate::dead, std::move(letter));
 }
 
-void Pump::finish(Items::iterator item, Counter* counter) {
-  if (counter) windows_.add(*counter, deps_.clock.now());
-  settled_.push_back({item->first, item->second.pending.bytes});
+void Pump::finish(Items::iterator item, queue::Fate fate, std::shared_ptr<const queue::Letter> letter) {
+  settled_.push_back({item->first, item->second.pending.bytes, fate, std::move(letter)});
   auto device = item->second.pending.message->dev_eui;
   items_.erase(item);
+  measure(0, 1);
   if (!flush_posted_) {
     flush_posted_ = true;
     boost::asio::post(deps_.strand, [self = shared_from_this()] {
@@ -334,25 +588,50 @@ void Pump::finish(Items::iterator item, Counter* counter) {
   if (!device.empty()) next_of_device(device);
 }
 
-void Pump::next_of_device(const std::string& device) {
-  auto under_way = devices_.find(device);
+void Pump::next_of_device(const std::string& name) {
+  auto under_way = devices_.find(name);
   if (under_way == devices_.end()) return;
-  if (under_way->second.empty()) {
-    devices_.erase(under_way);
-    return;
+  auto& device = under_way->second;
+  if (device.refused) {
+    device.refused = false;
+    refused_.erase(name);
   }
-  urgent_.push_back(under_way->second.front());
-  under_way->second.pop_front();
+  device.head = 0;
+  if (device.waiting.empty()) {
+    if (device.skipped_from == 0) {
+      devices_.erase(under_way);
+      return;
+    }
+    refills_.push_back(name);
+    return refill();
+  }
+  device.head = device.waiting.front();
+  urgent_.push_back(device.head);
+  device.waiting.pop_front();
   if (!feeding_)
     feed();
   else
     feed_again_ = true;
 }
 
+// How fast the backlog shrinks, for the estimate of its end.
+void Pump::measure(std::uint64_t came, std::uint64_t went) {
+  came_ += came;
+  went_ += went;
+  auto now = deps_.clock.steady();
+  auto since = now - measured_at_;
+  if (since < kMeasure) return;
+  auto seconds = std::chrono::duration<double>(since).count();
+  auto net = (static_cast<double>(went_) - static_cast<double>(came_)) / seconds;
+  // A long silence says nothing.
+  shrinking_ = since > 4 * kMeasure ? 0 : std::max(0.0, shrinking_ * 0.5 + net * 0.5);
+  measured_at_ = now;
+  came_ = went_ = 0;
+}
+
 void Pump::flush_settled() {
   if (settled_.empty()) return;
-  auto low = items_.empty() ? loaded_to_ + 1 : items_.begin()->first;
-  deps_.queue.settle(connection_, std::exchange(settled_, {}), low);
+  deps_.queue.settle(connection_, std::exchange(settled_, {}), low());
 }
 
 }  // namespace sluice::connection

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -8,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -31,6 +33,10 @@ struct DeliverySettings {
   std::int64_t validity_ms = 0;  // 0: no limit
   bool drop_new = false;         // deactivated, and its user does not want messages kept meanwhile
   std::string downlink_url;
+  std::uint64_t rate = 0;            // tries a second at most; 0: no limit
+  unsigned max_tries = 0;            // after so many the message is given up; 0: never
+  bool keep_letters = true;          // what is given up goes to the dead letters
+  std::vector<std::string> secrets;  // cut out of what is kept and told of peers' answers
 };
 
 // Takes a connection's pending messages to its connector: many in flight, one per device at a time, each settled once.
@@ -39,19 +45,20 @@ struct DeliverySettings {
 //  1. An entry leaves the list only after its fate is final: delivered, refused for good, expired or filtered. All else
 //     (no verdict, lost connection, a stop) leaves it on the list.
 //  2. Of one device at most one message is with the connector, and the next goes out only after the former is final:
-//  the
-//     order holds through retries.
+//     the order holds through retries.
 //  3. At most kLoad entries are in memory, and none while the connection is not open: what a dead peer leaves behind
-//  lies
-//     on the disk.
+//     lies on the disk.
+//  4. A device whose message is refused again and again keeps a few of its entries in memory, the others stay on the
+//     disk and are read when its turn comes: it takes neither the window nor the memory from the others. Of such a
+//     device no entry from `skipped_from` on is in memory.
 //
 //            load                    feed                       verdict: delivered, permanent, expired, filtered
 //   on disk -----> ready (in order) -----> in flight ----------------------------------------------> settled
-//                    ^                        | verdict: transient
-//                    |  retry timer           v
-//                    +------------------- waiting (its device waits along)
+//      |             ^                        | verdict: transient
+//      | refill      |  retry timer           v
+//      +-> (device)  +------------------- waiting (its device waits along)
 //
-// All calls on the connection's strand, but on_pending(), which may come from any thread.
+// All calls on the connection's strand, but those that say so.
 class Pump : public std::enable_shared_from_this<Pump> {
  public:
   struct Dependencies {
@@ -73,34 +80,70 @@ class Pump : public std::enable_shared_from_this<Pump> {
   void drain(std::function<void()> done);
   // The connector is going: later verdicts of it count for nothing. Forgets what is loaded.
   void close();
+  // Halts and continues handing out; what is in flight is settled as ever. From any thread.
+  void set_paused(bool paused);
+  [[nodiscard]] bool paused() const { return paused_; }
+  // From any thread.
   void on_pending(std::vector<queue::Pending> entries);
+  // Entries up to and including `place` were taken off the list over its bounds. From any thread.
   void on_dropped(std::uint64_t place, std::uint64_t count, const char* reason);
+  // The list was emptied up to `end`, exclusive. From any thread.
+  void on_purged(std::uint64_t end, std::uint64_t count);
   // True when something was delivered since open().
   [[nodiscard]] bool has_delivered() const { return delivered_since_open_; }
   [[nodiscard]] Windows& windows() { return windows_; }
   // Arrival of the oldest message in memory; nothing when none is loaded.
   [[nodiscard]] std::optional<UnixMillis> oldest() const;
+  // How many messages a second the backlog shrinks by, over the last seconds; 0 where it does not. From any thread.
+  [[nodiscard]] double shrinking() const { return shrinking_; }
 
  private:
   struct Item {
     queue::Pending pending;
     unsigned tries = 0;
+    UnixMillis checked = 0;  // when its age was last looked at
+    bool in_flight = false;
+    std::shared_ptr<connector::Delivery::Answer> answer = {};  // of the last try
   };
   using Items = std::map<std::uint64_t, Item>;
+  // A device with a message under way.
+  struct Device {
+    std::uint64_t head = 0;             // that message
+    std::deque<std::uint64_t> waiting;  // behind it, in order
+    std::uint64_t skipped_from = 0;     // its entries from here on are on the disk alone; 0: none are
+    bool skipped_more = false;          // since the refill under way began, further ones were left there
+    bool refused = false;               // the head waits for another try
+  };
+  using Devices = std::unordered_map<std::string, Device>;
 
   void add(std::vector<queue::Pending> entries);
+  void keep(queue::Pending entry);
+  [[nodiscard]] bool has_room() const;
   void load();
+  void loaded(queue::Batch batch, std::uint64_t from, const std::vector<std::string>& without);
+  void leave_on_disk();
+  void refill();
+  void refilled(const std::string& name, queue::Batch batch, std::uint64_t up_to);
   void feed();
+  [[nodiscard]] bool may_start();
   void start(Items::iterator item);
+  [[nodiscard]] std::optional<std::string> body_of(const queue::Pending& pending,
+                                                   std::shared_ptr<const std::string>& document) const;
   void verdict(std::uint64_t place, Result<void> result);
   void retry_later(Items::iterator item, const Error& error);
   void run_retries();
-  void finish(Items::iterator item, Counter* counter);
+  void wait_for_token();
+  void finish(Items::iterator item, queue::Fate fate, std::shared_ptr<const queue::Letter> letter = nullptr);
   void next_of_device(const std::string& device);
   void flush_settled();
-  bool expired(const queue::Pending& pending) const;
-  void lost(Items::iterator item);
-  void refused(Items::iterator item, const Error& error);
+  void forget_before(std::uint64_t end);
+  [[nodiscard]] std::uint64_t low() const;
+  [[nodiscard]] std::int64_t validity_of(const queue::Pending& pending) const;
+  bool expired(Item& item);
+  void lost(Items::iterator item, queue::Fate fate);
+  void give_up(Items::iterator item, const Error& error);
+  void count_lost(std::uint64_t count);
+  void measure(std::uint64_t came, std::uint64_t went);
   void note(const message::Message& message, message::Stage stage, std::string_view text = {},
             std::string_view document = {}) {
     deps_.trail.note(message, {.stage = stage, .connection = connection_, .text = text, .document = document});
@@ -116,24 +159,36 @@ class Pump : public std::enable_shared_from_this<Pump> {
   std::uint64_t generation_ = 0;  // of the connector: verdicts of an earlier one are stale
   bool feeding_ = false, feed_again_ = false;
   bool delivered_since_open_ = false;
+  std::atomic<bool> paused_{false};
 
-  Items items_;                                                         // loaded and not settled, by place
-  std::deque<std::uint64_t> ready_;                                     // may be started, in order
-  std::deque<std::uint64_t> urgent_;                                    // next of a device whose turn it is
-  std::unordered_map<std::string, std::deque<std::uint64_t>> devices_;  // with a message under way -> what waits behind
+  Items items_;                       // loaded and not settled, by place
+  std::deque<std::uint64_t> ready_;   // may be started, in order
+  std::deque<std::uint64_t> urgent_;  // next of a device whose turn it is
+  Devices devices_;
+  std::set<std::string> refused_, skipping_;  // of devices_: refused; with entries left on the disk
+  std::deque<std::string> refills_;           // devices whose entries are to be read
   std::multimap<std::chrono::steady_clock::time_point, std::uint64_t> retries_;
-  boost::asio::steady_timer retry_timer_;
+  boost::asio::steady_timer retry_timer_, token_timer_;
   std::size_t in_flight_ = 0;
-  std::uint64_t loaded_to_ = 0;  // place of the newest entry loaded
+  std::uint64_t loaded_to_ = 0;  // place of the newest entry looked at
+  std::uint64_t purged_to_ = 0;  // entries below it are off the list, whatever becomes of them
   bool behind_ = true;           // there may be entries on the disk that are not loaded
   bool missed_ = false;          // entries were announced and not taken since the reading under way began
-  bool reading_ = false;
+  bool reading_ = false, refilling_ = false;
+
+  double tokens_ = 0;  // tries that the rate allows now
+  std::chrono::steady_clock::time_point tokens_at_;
+  bool token_waiting_ = false;
+
+  std::chrono::steady_clock::time_point measured_at_;
+  std::uint64_t came_ = 0, went_ = 0;
+  std::atomic<double> shrinking_{0};
 
   std::vector<queue::Settled> settled_;
   bool flush_posted_ = false;
   Windows windows_;
   std::shared_ptr<Metrics::Value> delivered_total_, failed_total_, lost_total_, expired_total_, retries_total_,
-      in_flight_gauge_;
+      again_total_, in_flight_gauge_;
   std::shared_ptr<Metrics::Histogram> latency_;
 };
 

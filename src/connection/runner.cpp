@@ -22,6 +22,9 @@ std::uint64_t number(const std::string& id) {
 
 }  // namespace
 
+Runner::Runner(Shared shared)
+    : shared_(std::move(shared)), replays_(shared_.queue, shared_.events, shared_.clock, shared_.route_again) {}
+
 std::shared_ptr<Connection> Runner::find(std::uint64_t id) const {
   std::shared_lock lock(mutex_);
   auto found = connections_.find(id);
@@ -39,7 +42,11 @@ void Runner::start(const std::vector<store::Connection>& stored) {
       connections_.emplace(number(one.id), std::make_shared<Connection>(shared_, one));
   }
   for (auto id : shared_.queue.lists()) {
-    if (!find(id)) shared_.queue.purge(id);  // deleted while its list was being emptied
+    if (!find(id)) shared_.queue.forget(id);  // deleted while its list was being emptied
+  }
+  for (const auto& one : stored) {
+    if (shared_.queue.fact(paused_fact(one.id))) find(one.id)->pump().set_paused(true);
+    replays_.go_on(number(one.id), one.account);
   }
   shared_.queue.subscribe(this);
   std::chrono::milliseconds delay{0};
@@ -51,6 +58,7 @@ void Runner::start(const std::vector<store::Connection>& stored) {
 }
 
 bool Runner::stop(std::chrono::milliseconds limit) {
+  replays_.stop();
   shared_.queue.subscribe(nullptr);
   struct Waiting {
     std::mutex mutex;
@@ -102,7 +110,11 @@ void Runner::remove(const std::string& id) {
     connections_.erase(found);
   }
   connection->shut_down([this, id, connection] {
-    boost::asio::post(shared_.disk, [this, id] { shared_.queue.purge(number(id)); });
+    boost::asio::post(shared_.disk, [this, id] {
+      replays_.end(number(id));
+      shared_.queue.forget(number(id));
+      if (auto removed = shared_.queue.keep_fact(paused_fact(id), ""); !removed) log::warn("{}", removed.error().text);
+    });
     shared_.metrics.remove("connection", id);
   });
 }
@@ -122,6 +134,7 @@ Status Runner::status(const std::string& id) const {
   if (!connection) return {};
   auto status = connection->status();
   status.pending = shared_.queue.count(number(id));
+  status.paused = connection->pump().paused();
   return status;
 }
 
@@ -135,11 +148,9 @@ void Runner::count(const std::string& id, Counter counter) {
 }
 
 std::uint64_t Runner::purge(const std::string& id) {
-  auto dropped = shared_.queue.purge(number(id));
-  if (auto connection = find(id); connection && dropped > 0) {
-    connection->pump().windows().add(Counter::uplinks_lost, shared_.clock.now(), dropped);
-    if (connection->status().state == State::opened) connection->restart();  // forgets what it has loaded
-  }
+  std::uint64_t end = 0;
+  auto dropped = shared_.queue.purge(number(id), &end);
+  if (auto connection = find(id); connection && end > 0) connection->pump().on_purged(end, dropped);
   return dropped;
 }
 
@@ -148,7 +159,7 @@ void Runner::on_pending(std::uint64_t id, std::vector<queue::Pending> entries) {
   // Routed to a connection that is being deleted: nobody will ask for these again.
   std::vector<queue::Settled> gone;
   for (const auto& entry : entries)
-    gone.push_back({entry.place, entry.bytes});
+    gone.push_back({entry.place, entry.bytes, queue::Fate::dropped});
   if (!gone.empty()) shared_.queue.settle(id, std::move(gone), 0);
 }
 

@@ -6,13 +6,14 @@
 
 #include "connection/connection.h"
 #include "connection/manager.h"
+#include "connection/replays.h"
 
 namespace sluice::connection {
 
 // All connections of this process: makes them, hands them what is pending, ends them.
 class Runner final : public Manager, public queue::Subscriber {
  public:
-  explicit Runner(Shared shared) : shared_(std::move(shared)) {}
+  explicit Runner(Shared shared);
 
   // Starts all stored connections, spread over some seconds when there are many, and takes what the queue announces.
   void start(const std::vector<store::Connection>& stored);
@@ -29,22 +30,28 @@ class Runner final : public Manager, public queue::Subscriber {
   void test(store::Connection draft, std::string uplink, std::function<void(TestReport)> done) override;
   Result<void> pause(const std::string& id) override;
   Result<void> resume(const std::string& id) override;
-  DeadLetterPage dead_letters(const std::string& id, std::size_t offset, std::size_t limit) override;
+  DeadLetterPage dead_letters(const std::string& id, const DeadLetterFilter& filter, std::size_t offset,
+                              std::size_t limit) override;
   std::optional<DeadLetter> dead_letter(const std::string& id, std::uint64_t letter) override;
   std::uint64_t resend(const std::string& id, std::vector<std::uint64_t> letters) override;
   std::uint64_t discard(const std::string& id, std::vector<std::uint64_t> letters) override;
   Result<ReplayReport> replay(const std::string& id, const ReplayRequest& request) override;
+  bool end_replay(const std::string& id) override;
+  [[nodiscard]] QueueStatus queue(const std::string& id) override;
   Result<std::vector<SeriesPoint>> series(const std::string& id, UnixMillis from, UnixMillis to,
                                           std::chrono::minutes step) override;
 
   void on_pending(std::uint64_t connection, std::vector<queue::Pending> entries) override;
   void on_dropped(std::uint64_t connection, std::uint64_t place, std::uint64_t count, const char* reason) override;
+  void on_letters_dropped(std::uint64_t connection, std::uint64_t count) override;
+  void on_gap(std::uint64_t connection, std::int64_t gap) override;
 
  private:
   [[nodiscard]] std::shared_ptr<Connection> find(std::uint64_t id) const;
   [[nodiscard]] std::shared_ptr<Connection> find(const std::string& id) const;
 
   Shared shared_;
+  Replays replays_;
   mutable std::shared_mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Connection>> connections_;
 };

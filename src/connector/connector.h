@@ -25,16 +25,26 @@ class Delivery {
   // later; permanent: this message is refused for good; not_connected: reconnect, then again; bad_config: hold all).
   using Settle = std::function<void(Result<void>)>;
 
-  Delivery(message::MessagePtr message, std::shared_ptr<const std::string> document, std::string body, Settle settle)
+  // What the peer said of a message, for those who look into a refusal. `status`: of HTTP, 0 where there is none.
+  struct Answer {
+    int status = 0;
+    std::string text;
+  };
+
+  // `answer`: where answered() leaves what the peer said; may be null.
+  Delivery(message::MessagePtr message, std::shared_ptr<const std::string> document, std::string body, Settle settle,
+           std::shared_ptr<Answer> answer = nullptr)
       : message_(std::move(message)),
         document_(std::move(document)),
         body_(std::move(body)),
-        settle_(std::move(settle)) {}
+        settle_(std::move(settle)),
+        answer_(std::move(answer)) {}
   Delivery(Delivery&& other) noexcept
       : message_(std::move(other.message_)),
         document_(std::move(other.document_)),
         body_(std::move(other.body_)),
-        settle_(std::exchange(other.settle_, nullptr)) {}
+        settle_(std::exchange(other.settle_, nullptr)),
+        answer_(std::move(other.answer_)) {}
   Delivery& operator=(Delivery&& other) noexcept {
     if (this != &other) {
       drop();
@@ -42,6 +52,7 @@ class Delivery {
       document_ = std::move(other.document_);
       body_ = std::move(other.body_);
       settle_ = std::exchange(other.settle_, nullptr);
+      answer_ = std::move(other.answer_);
     }
     return *this;
   }
@@ -53,6 +64,11 @@ class Delivery {
   // The bytes to send.
   [[nodiscard]] const std::string& body() const { return body_; }
   std::string take_body() { return std::move(body_); }
+
+  // Before settle(), from the same thread. At most the first 4 KiB of the text are kept.
+  void answered(int status, std::string_view text) {
+    if (answer_) *answer_ = {status, std::string(text.substr(0, 4096))};
+  }
 
   void settle(Result<void> verdict) {
     if (auto settle = std::exchange(settle_, nullptr)) settle(std::move(verdict));
@@ -67,6 +83,7 @@ class Delivery {
   std::shared_ptr<const std::string> document_;
   std::string body_;
   Settle settle_;
+  std::shared_ptr<Answer> answer_;
 };
 
 // A command received from the cloud.

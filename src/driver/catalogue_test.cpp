@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <set>
+#include <stdexcept>
 
 #include "base/json.h"
 #include "driver/limits.h"
@@ -29,6 +30,7 @@ class FakeStore : public store::Store {
   Result<void> put_account(const store::Account&) override { return none(); }
   Result<std::optional<store::Client>> client(const std::string&) override { return none(); }
   Result<void> put_client(const store::Client&) override { return none(); }
+  store::Accounts& accounts() override { throw std::logic_error("not asked for"); }
   Result<std::vector<store::Connection>> connections(const std::string&) override { return none(); }
   Result<std::optional<store::Connection>> connection(const std::string&) override { return none(); }
   Result<std::optional<store::Connection>> connection_of_downlink(const std::string&) override { return none(); }

@@ -595,4 +595,78 @@ std::vector<Router::StoredUplink> Router::last_uplinks(const std::string& accoun
   return found;
 }
 
+std::vector<queue::Again> Router::route_again(const std::string& account, std::uint64_t connection,
+                                              std::vector<message::MessagePtr> messages, bool decode) const {
+  // What the drivers' answers may touch; they can come after this function has given up.
+  struct Answers {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t left = 0;
+    std::vector<std::shared_ptr<message::Decoded>> decoded;
+  };
+  auto answers = std::make_shared<Answers>();
+  auto flows = impl_->flows();
+  std::vector<queue::Again> found;
+  std::vector<driver::Job> jobs;
+  for (auto& message : messages) {
+    const auto& m = *message;
+    if (m.account != account) continue;
+    if (auto only = message::connection_of_binder(m.binder); !only.empty()) {
+      if (std::strtoull(only.c_str(), nullptr, 10) == connection) found.push_back({std::move(message), nullptr, 0});
+      continue;
+    }
+    Thing thing;
+    thing.dev_eui = m.dev_eui;
+    thing.base_station = m.type == message::MessageType::base_station_alarm;
+    if (auto facts = impl_->devices.find(account, m.dev_eui); facts && flows->has_thing_matchers(account)) {
+      for (const auto& tag : facts->tags)
+        thing.tags.push_back(fold(tag));
+      thing.model = facts->model;
+      thing.application = facts->application;
+    }
+    const FlowRule* taken = nullptr;
+    std::int64_t validity = 0;
+    for (const auto* rule : flows->match(account, thing)) {
+      for (const auto& target : rule->targets) {
+        if (target.connection != connection || taken) continue;
+        taken = rule;
+        validity = target.validity_ms;
+      }
+    }
+    if (!taken) continue;
+    std::vector<driver::DriverCodePtr> drivers;
+    if (decode && impl_->driver_slot(*taken, m, drivers) > 0) {
+      driver::Job job;
+      job.code = drivers.front();
+      job.input = input_of(m);
+      job.done = [answers, place = found.size(), id = drivers.front()->id](driver::Outcome outcome) {
+        auto decoded = std::make_shared<message::Decoded>();
+        decoded->driver_id = id;
+        if (outcome.ok) {
+          decoded->payload = std::move(outcome.data);
+          decoded->points = std::move(outcome.points);
+        } else {
+          decoded->error_code = std::move(outcome.code);
+          decoded->error_message = std::move(outcome.message);
+        }
+        std::lock_guard lock(answers->mutex);
+        answers->decoded[place] = std::move(decoded);
+        --answers->left;
+        answers->changed.notify_all();
+      };
+      jobs.push_back(std::move(job));
+    }
+    found.push_back({std::move(message), nullptr, validity});
+  }
+  answers->decoded.resize(found.size());
+  answers->left = jobs.size();
+  if (jobs.empty()) return found;
+  impl_->engine.submit(std::move(jobs));
+  std::unique_lock lock(answers->mutex);
+  answers->changed.wait_for(lock, std::chrono::seconds(30), [&] { return answers->left == 0; });
+  for (std::size_t i = 0; i < found.size(); ++i)
+    found[i].decoded = answers->decoded[i];
+  return found;
+}
+
 }  // namespace sluice::flow

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/metrics.h"
 #include "base/result.h"
@@ -18,7 +19,8 @@
 
 namespace sluice::queue {
 class Queue;
-}
+struct Again;
+}  // namespace sluice::queue
 
 namespace sluice::flow {
 
@@ -61,6 +63,11 @@ class Router {
   [[nodiscard]] std::vector<StoredUplink> last_uplinks(const std::string& account, const std::string& driver_id,
                                                        std::size_t last) const;
 
+  // Which of these stored messages of the account today's flows route to the connection, in their order, decoded as the
+  // flows say where `decode`. Blocks until the drivers have answered, 30 s at most: what is not decoded by then goes
+  // undecoded. Drivers' statistics do not count these calls.
+  [[nodiscard]] std::vector<queue::Again> route_again(const std::string& account, std::uint64_t connection,
+                                                      std::vector<message::MessagePtr> messages, bool decode) const;
   // Why a device's messages match or do not match each flow of the account, by today's flows and by what its last
   // messages said of it: an array of {flowId, name, active, matches, reason, matchers: [{type, matches, reason}],
   // driver: {id, reason}, connections: [{connectionId, feeds, reason}]}, by ascending flow id. `matches`: the flow

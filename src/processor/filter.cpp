@@ -68,6 +68,31 @@ bool TypeFilter::keeps(const message::Message& message) const {
   }
 }
 
+Result<Operations::Step> Operations::read_step(const boost::json::object& operation) {
+  Step step;
+  auto id = json::text_or(operation, "id");
+  const auto* configuration = json::find(operation, "configuration");
+  if (configuration != nullptr && !configuration->is_object()) return wrong("configuration: must be an object");
+  const boost::json::object none;
+  const auto& settings = configuration != nullptr ? configuration->get_object() : none;
+  if (json::find(operation, "condition") != nullptr)
+    return wrong("condition: this version runs operations without condition only");
+  if (const auto* on_error = json::find(settings, "onError")) {
+    if (!on_error->is_string() || on_error->get_string() != "pass")
+      return wrong("configuration/onError: must be pass, or absent");
+    step.pass_on_error = true;
+  }
+  if (id == "MESSAGE_SIMPLIFIER") return step;
+  if (id != "MESSAGE_FLATTENER") {
+    return wrong("id: \"" + id.substr(0, 64) +
+                 "\" is no processor of this version: MESSAGE_FLATTENER and MESSAGE_SIMPLIFIER are");
+  }
+  auto flattener = Flattener::read(settings);
+  if (!flattener) return flattener.error();
+  step.flattener = std::move(*flattener);
+  return step;
+}
+
 Result<Operations> Operations::read(const boost::json::array& operations) {
   Operations out;
   for (std::size_t i = 0; i < operations.size(); ++i) {
@@ -75,16 +100,38 @@ Result<Operations> Operations::read(const boost::json::array& operations) {
     if (!operations[i].is_object()) return wrong(place + ": must be an object");
     const auto& operation = operations[i].get_object();
     auto type = json::text_or(operation, "type");
+    if (type == "callProcessor") {
+      auto step = read_step(operation);
+      if (!step) return wrong(place + "/" + step.error().text);
+      step->index = i;
+      out.steps_.push_back(std::move(*step));
+      continue;
+    }
     bool by_expression = json::find(operation, "expression") || json::find(operation, "filter") ||
                          json::text_or(operation, "id") == "JSONATA_FILTER";
     if (type != "filter" || by_expression || json::find(operation, "condition")) {
-      return wrong(place + ": this version runs operations of type \"filter\" with the keepDevice... flags only");
+      return wrong(place +
+                   ": this version runs operations of type \"filter\" with the keepDevice... flags and of type "
+                   "\"callProcessor\" only");
     }
     auto filter = TypeFilter::read(operation);
     if (!filter) return filter.error().wrap(place);
     out.filters_.push_back(std::move(*filter));
   }
   return out;
+}
+
+Result<std::string> Operations::apply(const message::Message& message, std::string document) const {
+  for (const auto& step : steps_) {
+    auto made =
+        step.flattener ? step.flattener->apply(message.root, document) : simplify(message.type, message.root, document);
+    if (made) {
+      document = std::move(*made);
+    } else if (!step.pass_on_error) {
+      return made.error().wrap("upOperations/" + std::to_string(step.index));
+    }
+  }
+  return document;
 }
 
 bool Operations::keeps(const message::Message& message) const {

@@ -38,8 +38,11 @@ TEST(Filter, NotificationTypesIgnoreCase) {
 
 TEST(Filter, OtherOperationsAreRefusedByPlace) {
   for (const char* bad :
-       {R"([{"type":"callProcessor","id":"MESSAGE_FLATTENER"}])", R"([{"type":"filter","id":"JSONATA_FILTER"}])",
-        R"([{"type":"filter","keepDeviceUplink":"yes"}])", "[1]"}) {
+       {R"([{"type":"callProcessor","id":"CONNECT_TRANSFORMATION"}])", R"([{"type":"filter","id":"JSONATA_FILTER"}])",
+        R"([{"type":"filter","keepDeviceUplink":"yes"}])", "[1]", R"([{"type":"callProcessor"}])",
+        R"([{"type":"callProcessor","id":"MESSAGE_FLATTENER","condition":"true"}])",
+        R"([{"type":"callProcessor","id":"MESSAGE_FLATTENER","configuration":{"arrays":"x"}}])",
+        R"([{"type":"callProcessor","id":"MESSAGE_SIMPLIFIER","configuration":{"onError":"drop"}}])"}) {
     auto operations = read(bad);
     ASSERT_FALSE(operations) << bad;
     EXPECT_NE(operations.error().text.find("upOperations/0"), std::string::npos);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue/rocks_lists.h"
 
-#include <rocksdb/write_batch.h>
+#include <algorithm>
 
 #include "base/log.h"
 
@@ -14,6 +14,9 @@ constexpr std::size_t kMaxWaiting = 16'384;
 constexpr std::chrono::seconds kSettleLimit{5};
 // How far apart in seq entries of one list may stand out of order: the router's window, with room to spare.
 constexpr std::uint64_t kDisorder = 32'768;
+
+// Letters handled in one write.
+constexpr std::size_t kLettersAtOnce = 200;
 
 std::string fact_key(const std::string& key) {
   return "F" + key;
@@ -29,6 +32,8 @@ RocksLists::RocksLists(const Options& options, RocksLog& log, Clock& clock, Metr
     : options_(options), log_(log), clock_(clock) {
   dropped_ =
       metrics.counter("sluice_queue_dropped_total", "Pending messages dropped because a list was over its bounds.");
+  letters_dropped_ =
+      metrics.counter("sluice_queue_letters_dropped_total", "Dead letters dropped because more are not kept.");
   gone_ = metrics.counter("sluice_queue_gone_total", "Pending entries whose message was missing from the log.");
 }
 
@@ -86,8 +91,31 @@ Result<void> RocksLists::load() {
     cursor_.next_place = std::max(cursor_.next_place, read_u64(key.substr(9)) + 1);
     it->Next();
   }
+  load_letters(*it);
+  for (it->Seek("T"); it->Valid() && it->key().starts_with("T"); it->Next()) {
+    auto totals = decode_totals(it->value().ToStringView());
+    auto& list = lists_[read_u64(it->key().ToStringView().substr(1))];
+    if (totals)
+      list.totals = *totals;
+    else
+      log::error("the totals of a list are damaged: they start anew");
+  }
+  for (auto& [id, list] : lists_) {
+    // Written by a version that kept no totals.
+    if (list.totals.accepted == 0) list.totals.accepted = list.count;
+  }
   if (!it->status().ok()) return rocks_error(it->status(), "reading the pending lists");
   return {};
+}
+
+void RocksLists::load_letters(rocksdb::Iterator& it) {
+  for (it.Seek("D"); it.Valid() && it.key().starts_with("D"); it.Next()) {
+    auto key = it.key().ToStringView();
+    auto& list = lists_[read_u64(key.substr(1))];
+    ++list.letters;
+    list.letter_bytes += it.value().size();
+    list.next_letter = read_u64(key.substr(9)) + 1;
+  }
 }
 
 RocksLists::~RocksLists() {
@@ -136,6 +164,14 @@ std::optional<std::string> RocksLists::fact(const std::string& key) {
   std::string value;
   if (!db_->Get({}, fact_key(key), &value).ok()) return std::nullopt;
   return value;
+}
+
+Result<void> RocksLists::keep_fact(const std::string& key, const std::string& value) {
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  auto status = value.empty() ? db_->Delete(options, fact_key(key)) : db_->Put(options, fact_key(key), value);
+  if (!status.ok()) return rocks_error(status, "writing a fact");
+  return {};
 }
 
 void RocksLists::settle(std::uint64_t connection, std::vector<Settled> entries, std::uint64_t low) {
@@ -204,27 +240,34 @@ void RocksLists::write(Work& work) {
       pending.decoded = std::move(target.decoded);
       pending.validity_ms = target.validity_ms;
       pending.bytes = entry_bytes(*routed.message, pending.decoded.get());
-      batch.Put(entry_key(target.connection, pending.place),
-                encode_entry({routed.message->seq, routed.message->arrived, pending.bytes, pending.validity_ms,
-                              pending.decoded}));
+      Entry entry;
+      entry.seq = routed.message->seq;
+      entry.arrived = routed.message->arrived;
+      entry.bytes = pending.bytes;
+      entry.validity_ms = pending.validity_ms;
+      entry.decoded = pending.decoded;
+      entry.device = device_hash(routed.message->dev_eui);
+      batch.Put(entry_key(target.connection, pending.place), encode_entry(entry));
       fresh[target.connection].push_back(std::move(pending));
     }
   }
   {
     std::lock_guard lock(lists_mutex_);
-    for (auto& settlement : work.settlements) {
-      auto& list = lists_[settlement.connection];
-      for (const auto& entry : settlement.entries) {
-        if (entry.place < list.low) continue;  // dropped over the bounds in the meantime
-        batch.SingleDelete(entry_key(settlement.connection, entry.place));
-        list.count -= std::min<std::uint64_t>(list.count, 1);
-        list.bytes -= std::min(list.bytes, entry.bytes);
-      }
-      if (settlement.low > list.low) {
-        list.low = settlement.low;
-        batch.Put(list_key('L', settlement.connection), key_u64(list.low));
-      }
+    std::set<std::uint64_t> touched;
+    for (const auto& settlement : work.settlements) {
+      settle_into(batch, settlement);
+      touched.insert(settlement.connection);
     }
+    for (const auto& [connection, entries] : fresh) {
+      auto& list = lists_[connection];
+      list.count += entries.size();
+      list.totals.accepted += entries.size();
+      for (const auto& entry : entries)
+        list.bytes += entry.bytes;
+      touched.insert(connection);
+    }
+    for (auto connection : touched)
+      batch.Put(list_key('T', connection), encode_totals(lists_[connection].totals));
   }
   for (auto& [key, value] : work.facts)
     batch.Put(key, value);
@@ -233,17 +276,32 @@ void RocksLists::write(Work& work) {
   {
     std::lock_guard lock(lists_mutex_);
     cursor_ = std::move(cursor);
-    for (const auto& [connection, entries] : fresh) {
-      auto& list = lists_[connection];
-      list.count += entries.size();
-      for (const auto& entry : entries)
-        list.bytes += entry.bytes;
-    }
   }
   std::lock_guard lock(subscriber_mutex_);
   if (!subscriber_) return;
   for (auto& [connection, entries] : fresh)
     subscriber_->on_pending(connection, std::move(entries));
+}
+
+// Under lists_mutex_.
+void RocksLists::settle_into(rocksdb::WriteBatch& batch, const Settlement& settlement) {
+  auto& list = lists_[settlement.connection];
+  for (const auto& entry : settlement.entries) {
+    if (entry.place < list.low) continue;  // dropped over the bounds in the meantime
+    batch.SingleDelete(entry_key(settlement.connection, entry.place));
+    list.count -= std::min<std::uint64_t>(list.count, 1);
+    list.bytes -= std::min(list.bytes, entry.bytes);
+    ++list.totals.fates[static_cast<std::size_t>(entry.fate)];
+    if (!entry.letter) continue;
+    auto letter = encode_letter(*entry.letter);
+    ++list.letters;
+    list.letter_bytes += letter.size();
+    batch.Put(letter_key(settlement.connection, list.next_letter++), letter);
+  }
+  if (settlement.low > list.low) {
+    list.low = settlement.low;
+    batch.Put(list_key('L', settlement.connection), key_u64(list.low));
+  }
 }
 
 // What was settled before must be off the list before it is read, or a connection that reopens sends it a second time.
@@ -253,16 +311,20 @@ void RocksLists::wait_for_settles() {
                     [this, given = settles_given_] { return closing_ || settles_written_ >= given; });
 }
 
-std::vector<Pending> RocksLists::read(std::uint64_t connection, std::uint64_t place, std::size_t max) {
+Batch RocksLists::read_some(std::uint64_t connection, std::uint64_t place, std::size_t max, const ReadFilter& filter) {
   wait_for_settles();
+  Batch out;
+  out.last = place;
   std::uint64_t from = place + 1;
   {
     std::lock_guard lock(lists_mutex_);
     auto found = lists_.find(connection);
-    if (found == lists_.end()) return {};
+    if (found == lists_.end()) {
+      out.end = true;
+      return out;
+    }
     from = std::max(from, found->second.low);
   }
-  std::vector<Pending> out;
   std::vector<Settled> gone;
   auto end = entry_key(connection + 1, 0);
   rocksdb::Slice upper(end);
@@ -270,16 +332,40 @@ std::vector<Pending> RocksLists::read(std::uint64_t connection, std::uint64_t pl
   options.iterate_upper_bound = &upper;
   options.fill_cache = false;
   std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
-  for (it->Seek(entry_key(connection, from)); it->Valid() && out.size() < max; it->Next()) {
+  auto wanted = [&](std::uint64_t device) {
+    return filter.only ? device == *filter.only : device == 0 || !filter.without.contains(device);
+  };
+  bool filters = filter.only || !filter.without.empty();
+  std::size_t looked = 0;
+  for (it->Seek(entry_key(connection, from)); it->Valid() && out.entries.size() < max && looked < filter.scan;
+       it->Next(), ++looked) {
     auto here = read_u64(it->key().ToStringView().substr(9));
+    if (here > filter.up_to) {
+      out.end = true;
+      break;
+    }
+    out.last = here;
+    if (filters) {
+      auto head = decode_entry(it->value().ToStringView(), false);
+      if (head && head->has_device && !wanted(head->device)) continue;
+    }
     auto entry = decode_entry(it->value().ToStringView());
-    auto message = entry ? log_.get(entry->seq) : nullptr;
+    message::MessagePtr message;
+    if (entry && entry->record.empty()) {
+      message = log_.get(entry->seq);
+    } else if (entry) {
+      if (auto own = message::decode_record(entry->record))
+        message = std::make_shared<const message::Message>(std::move(*own));
+    }
     if (!message) {
-      gone.push_back({here, entry ? entry->bytes : 0});
+      gone.push_back({here, entry ? entry->bytes : 0, Fate::dropped});
       continue;
     }
-    out.push_back({here, std::move(message), std::move(entry->decoded), entry->validity_ms, entry->bytes});
+    if (filters && !entry->has_device && !wanted(device_hash(message->dev_eui))) continue;
+    out.entries.push_back(
+        {here, std::move(message), std::move(entry->decoded), entry->validity_ms, entry->bytes, entry->again});
   }
+  out.end = out.end || !it->Valid();
   if (!gone.empty()) {
     gone_->add(static_cast<std::int64_t>(gone.size()));
     log::error("{} pending messages of connection {} are missing from the log and were taken off its list", gone.size(),
@@ -289,38 +375,232 @@ std::vector<Pending> RocksLists::read(std::uint64_t connection, std::uint64_t pl
   return out;
 }
 
-std::uint64_t RocksLists::purge(std::uint64_t connection) {
+std::uint64_t RocksLists::purge(std::uint64_t connection, std::uint64_t* end) {
+  wait_for_settles();
   std::lock_guard writing(write_mutex_);
   List list;
-  std::uint64_t end = 0;
+  std::uint64_t next = 0;
   {
     std::lock_guard lock(lists_mutex_);
     auto found = lists_.find(connection);
     if (found == lists_.end()) return 0;
     list = found->second;
-    end = cursor_.next_place;
+    next = cursor_.next_place;
   }
+  if (end) *end = next;
+  list.totals.fates[static_cast<std::size_t>(Fate::dropped)] += list.count;
   rocksdb::WriteBatch batch;
-  batch.DeleteRange(entry_key(connection, 0), entry_key(connection, end));
-  batch.Put(list_key('L', connection), key_u64(end));
+  batch.DeleteRange(entry_key(connection, 0), entry_key(connection, next));
+  batch.Put(list_key('L', connection), key_u64(next));
+  batch.Put(list_key('T', connection), encode_totals(list.totals));
   if (!write_batch(batch)) return 0;
   std::lock_guard lock(lists_mutex_);
-  lists_[connection] = List{0, 0, end};
+  auto& known = lists_[connection];
+  known.count = 0;
+  known.bytes = 0;
+  known.low = next;
+  known.totals = list.totals;
   return list.count;
+}
+
+void RocksLists::forget(std::uint64_t connection) {
+  purge(connection, nullptr);
+  std::lock_guard writing(write_mutex_);
+  rocksdb::WriteBatch batch;
+  batch.DeleteRange(letter_key(connection, 0), letter_key(connection + 1, 0));
+  batch.Delete(list_key('T', connection));
+  if (!write_batch(batch)) return;
+  std::lock_guard lock(lists_mutex_);
+  auto& list = lists_[connection];
+  list = List{.low = list.low};
+}
+
+void RocksLists::set_bounds(std::uint64_t connection, Bounds bounds) {
+  std::lock_guard lock(lists_mutex_);
+  lists_[connection].bounds = bounds;
+}
+
+bool RocksLists::put_again(std::uint64_t connection, std::vector<Again> messages,
+                           const std::vector<Letter>& instead_of) {
+  std::lock_guard writing(write_mutex_);
+  rocksdb::WriteBatch batch;
+  std::vector<Pending> fresh;
+  Cursor cursor;
+  Totals totals;
+  {
+    std::lock_guard lock(lists_mutex_);
+    cursor = cursor_;
+    totals = lists_[connection].totals;
+  }
+  std::uint64_t bytes = 0;
+  for (auto& message : messages) {
+    Pending pending;
+    pending.place = cursor.next_place++;
+    pending.message = std::move(message.message);
+    pending.decoded = std::move(message.decoded);
+    pending.validity_ms = message.validity_ms;
+    pending.bytes = entry_bytes(*pending.message, pending.decoded.get());
+    pending.again = true;
+    bytes += pending.bytes;
+    Entry entry;
+    entry.arrived = pending.message->arrived;
+    entry.bytes = pending.bytes;
+    entry.validity_ms = pending.validity_ms;
+    entry.decoded = pending.decoded;
+    entry.again = true;
+    entry.device = device_hash(pending.message->dev_eui);
+    entry.record = message::encode_record(*pending.message);
+    batch.Put(entry_key(connection, pending.place), encode_entry(entry));
+    fresh.push_back(std::move(pending));
+  }
+  totals.accepted += fresh.size();
+  batch.Put("C", encode_cursor(cursor));
+  batch.Put(list_key('T', connection), encode_totals(totals));
+  if (!remove_letters(connection, instead_of, batch)) return false;
+  {
+    std::lock_guard lock(lists_mutex_);
+    cursor_ = std::move(cursor);
+    auto& list = lists_[connection];
+    list.count += fresh.size();
+    list.bytes += bytes;
+    list.totals = totals;
+  }
+  std::lock_guard lock(subscriber_mutex_);
+  if (subscriber_ && !fresh.empty()) subscriber_->on_pending(connection, std::move(fresh));
+  return true;
+}
+
+// Under write_mutex_.
+bool RocksLists::remove_letters(std::uint64_t connection, const std::vector<Letter>& letters,
+                                rocksdb::WriteBatch& batch) {
+  std::uint64_t bytes = 0;
+  for (const auto& letter : letters) {
+    batch.Delete(letter_key(connection, letter.id));
+    bytes += letter.bytes;
+  }
+  if (!write_batch(batch)) return false;
+  std::lock_guard lock(lists_mutex_);
+  auto& list = lists_[connection];
+  list.letters -= std::min<std::uint64_t>(list.letters, letters.size());
+  list.letter_bytes -= std::min(list.letter_bytes, bytes);
+  return true;
+}
+
+LetterPage RocksLists::letters(std::uint64_t connection, const LetterQuery& query) {
+  wait_for_settles();
+  LetterPage page;
+  auto first = letter_key(connection, 0), end = letter_key(connection + 1, 0);
+  rocksdb::Slice lower(first), upper(end);
+  rocksdb::ReadOptions options;
+  options.iterate_lower_bound = &lower;
+  options.iterate_upper_bound = &upper;
+  options.fill_cache = false;
+  std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+  bool all = query.dev_eui.empty() && query.from <= 0 && query.to == INT64_MAX;
+  if (all) {
+    std::lock_guard lock(lists_mutex_);
+    if (auto found = lists_.find(connection); found != lists_.end()) page.total = found->second.letters;
+  }
+  std::uint64_t fitting = 0;
+  for (it->SeekToLast(); it->Valid(); it->Prev()) {
+    if (all && (fitting >= query.offset + query.limit || query.limit == 0)) break;
+    if (all && fitting < query.offset) {
+      ++fitting;
+      continue;
+    }
+    auto letter = decode_letter(it->value().ToStringView());
+    if (!letter) continue;
+    if (!query.dev_eui.empty() && letter->message->dev_eui != query.dev_eui) continue;
+    if (letter->time < query.from || letter->time >= query.to) continue;
+    if (fitting >= query.offset && page.letters.size() < query.limit) {
+      letter->id = read_u64(it->key().ToStringView().substr(9));
+      page.letters.push_back(std::move(*letter));
+    }
+    ++fitting;
+  }
+  if (!all) page.total = fitting;
+  return page;
+}
+
+std::optional<Letter> RocksLists::letter(std::uint64_t connection, std::uint64_t id) {
+  wait_for_settles();
+  std::string value;
+  if (!db_->Get({}, letter_key(connection, id), &value).ok()) return std::nullopt;
+  auto letter = decode_letter(value);
+  if (letter) letter->id = id;
+  return letter;
+}
+
+std::uint64_t RocksLists::take_letters(std::uint64_t connection, std::vector<std::uint64_t> ids, bool again) {
+  wait_for_settles();
+  if (ids.empty()) {
+    auto first = letter_key(connection, 0), end = letter_key(connection + 1, 0);
+    rocksdb::Slice upper(end);
+    rocksdb::ReadOptions options;
+    options.iterate_upper_bound = &upper;
+    options.fill_cache = false;
+    std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+    for (it->Seek(first); it->Valid(); it->Next())
+      ids.push_back(read_u64(it->key().ToStringView().substr(9)));
+  }
+  std::sort(ids.begin(), ids.end());  // the order in which they were given up
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  std::uint64_t taken = 0;
+  for (std::size_t at = 0; at < ids.size(); at += kLettersAtOnce) {
+    std::vector<Letter> letters;
+    std::vector<Again> messages;
+    // One reader at a time takes a letter: what is read here is gone before the next one looks.
+    std::lock_guard taking(letters_mutex_);
+    for (std::size_t i = at; i < std::min(ids.size(), at + kLettersAtOnce); ++i) {
+      std::string value;
+      if (!db_->Get({}, letter_key(connection, ids[i]), &value).ok()) continue;
+      auto letter = decode_letter(value);
+      if (!letter) {
+        if (again) continue;
+        letter.emplace();
+        letter->bytes = value.size();
+      }
+      letter->id = ids[i];
+      if (again) messages.push_back({letter->message, letter->decoded, letter->validity_ms});
+      letters.push_back(std::move(*letter));
+    }
+    if (letters.empty()) continue;
+    if (again) {
+      if (!put_again(connection, std::move(messages), letters)) return taken;
+    } else {
+      std::lock_guard writing(write_mutex_);
+      rocksdb::WriteBatch batch;
+      if (!remove_letters(connection, letters, batch)) return taken;
+    }
+    taken += letters.size();
+  }
+  return taken;
 }
 
 ListState RocksLists::state(std::uint64_t connection) {
   ListState state;
+  std::uint64_t low = 0;
   {
     std::lock_guard lock(lists_mutex_);
     auto found = lists_.find(connection);
     if (found == lists_.end()) return state;
     state.count = found->second.count;
     state.bytes = found->second.bytes;
+    state.letters = found->second.letters;
+    state.letter_bytes = found->second.letter_bytes;
+    state.totals = found->second.totals;
+    low = found->second.low;
     if (state.count == 0) return state;
   }
-  auto first = read(connection, 0, 1);
-  if (!first.empty()) state.oldest = first.front().message->arrived;
+  auto end = entry_key(connection + 1, 0);
+  rocksdb::Slice upper(end);
+  rocksdb::ReadOptions options;
+  options.iterate_upper_bound = &upper;
+  options.fill_cache = false;
+  std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+  it->Seek(entry_key(connection, low));
+  if (!it->Valid()) return state;
+  if (auto entry = decode_entry(it->value().ToStringView(), false)) state.oldest = entry->arrived;
   return state;
 }
 
@@ -334,7 +614,7 @@ std::vector<std::uint64_t> RocksLists::lists() {
   std::lock_guard lock(lists_mutex_);
   std::vector<std::uint64_t> out;
   for (const auto& [connection, list] : lists_) {
-    if (list.count > 0) out.push_back(connection);
+    if (list.count > 0 || list.letters > 0) out.push_back(connection);
   }
   return out;
 }
@@ -354,11 +634,13 @@ std::uint64_t RocksLists::needed() {
     rocksdb::ReadOptions options;
     options.iterate_upper_bound = &upper;
     std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
-    it->Seek(entry_key(connection, list.low));
-    if (!it->Valid()) continue;
-    auto entry = decode_entry(it->value().ToStringView(), false);
-    auto seq = entry ? entry->seq : 0;
-    needed = std::min(needed, seq > kDisorder ? seq - kDisorder : 0);
+    for (it->Seek(entry_key(connection, list.low)); it->Valid(); it->Next()) {
+      auto entry = decode_entry(it->value().ToStringView(), false);
+      if (entry && entry->seq == 0) continue;  // carries its message itself
+      auto seq = entry ? entry->seq : 0;
+      needed = std::min(needed, seq > kDisorder ? seq - kDisorder : 0);
+      break;
+    }
   }
   return needed;
 }
@@ -370,14 +652,87 @@ void RocksLists::enforce_bounds() {
     lists = lists_;
   }
   for (const auto& [connection, list] : lists) {
-    if (list.count > 0) drop_over_bounds(connection, list);
+    if (list.count > 0) drop_over_bounds(connection);
+    if (list.letters > 0) drop_letters_over_bounds(connection, list);
   }
 }
 
-void RocksLists::drop_over_bounds(std::uint64_t connection, List seen) {
+void RocksLists::check_totals() {
+  std::vector<std::pair<std::uint64_t, std::int64_t>> gaps;
+  {
+    std::lock_guard writing(write_mutex_);
+    std::lock_guard lock(lists_mutex_);
+    for (auto& [connection, list] : lists_) {
+      auto gap = static_cast<std::int64_t>(list.totals.accepted - list.totals.settled() - list.count);
+      if (gap == list.told_gap) continue;
+      list.told_gap = gap;
+      gaps.emplace_back(connection, gap);
+    }
+  }
+  std::lock_guard lock(subscriber_mutex_);
+  for (auto [connection, gap] : gaps) {
+    log::error("the totals of connection {} do not add up: {} messages", connection, gap);
+    if (subscriber_) subscriber_->on_gap(connection, gap);
+  }
+}
+
+void RocksLists::drop_letters_over_bounds(std::uint64_t connection, const List& seen) {
   auto oldest_allowed =
-      clock_.now() - std::chrono::duration_cast<std::chrono::milliseconds>(options_.list_max_age).count();
+      clock_.now() - std::chrono::duration_cast<std::chrono::milliseconds>(options_.letters_max_age).count();
+  std::vector<Letter> over;
+  {
+    auto first = letter_key(connection, 0), end = letter_key(connection + 1, 0);
+    rocksdb::Slice upper(end);
+    rocksdb::ReadOptions options;
+    options.iterate_upper_bound = &upper;
+    options.fill_cache = false;
+    std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+    std::uint64_t bytes = 0;
+    for (it->Seek(first); it->Valid(); it->Next()) {
+      bool too_many = seen.letters - over.size() > options_.letters_max_count ||
+                      seen.letter_bytes - std::min(seen.letter_bytes, bytes) > options_.letters_max_bytes;
+      if (!too_many) {
+        auto letter = decode_letter(it->value().ToStringView());
+        if (letter && letter->time >= oldest_allowed) break;
+      }
+      Letter gone;
+      gone.id = read_u64(it->key().ToStringView().substr(9));
+      gone.bytes = it->value().size();
+      bytes += gone.bytes;
+      over.push_back(std::move(gone));
+      if (over.size() >= seen.letters) break;
+    }
+  }
+  if (over.empty()) return;
+  {
+    std::lock_guard taking(letters_mutex_);
+    std::lock_guard writing(write_mutex_);
+    // Some may have been taken meanwhile: those are not to be counted twice.
+    std::erase_if(over, [&](const Letter& letter) {
+      std::string value;
+      return !db_->Get({}, letter_key(connection, letter.id), &value).ok();
+    });
+    rocksdb::WriteBatch batch;
+    if (over.empty() || !remove_letters(connection, over, batch)) return;
+  }
+  letters_dropped_->add(static_cast<std::int64_t>(over.size()));
+  std::lock_guard lock(subscriber_mutex_);
+  if (subscriber_) subscriber_->on_letters_dropped(connection, over.size());
+}
+
+void RocksLists::drop_over_bounds(std::uint64_t connection) {
   std::lock_guard writing(write_mutex_);
+  List seen;
+  {
+    std::lock_guard lock(lists_mutex_);
+    seen = lists_[connection];
+  }
+  const auto& own = seen.bounds;
+  auto max_age = std::chrono::duration_cast<std::chrono::milliseconds>(options_.list_max_age).count();
+  if (own.max_age_ms > 0) max_age = std::min<std::int64_t>(max_age, own.max_age_ms);
+  auto max_count = own.max_count > 0 ? std::min(own.max_count, options_.list_max_count) : options_.list_max_count;
+  auto max_bytes = own.max_bytes > 0 ? std::min(own.max_bytes, options_.list_max_bytes) : options_.list_max_bytes;
+  auto oldest_allowed = clock_.now() - max_age;
   auto end = entry_key(connection + 1, 0);
   rocksdb::Slice upper(end);
   rocksdb::ReadOptions options;
@@ -392,9 +747,9 @@ void RocksLists::drop_over_bounds(std::uint64_t connection, List seen) {
     const char* why = nullptr;
     if (entry && entry->arrived < oldest_allowed)
       why = "older than the queue keeps messages";
-    else if (seen.count - count > options_.list_max_count)
+    else if (seen.count - count > max_count)
       why = "more messages waiting than the queue keeps";
-    else if (seen.bytes - bytes > options_.list_max_bytes)
+    else if (seen.bytes - bytes > max_bytes)
       why = "more bytes waiting than the queue keeps";
     if (!why) break;
     reason = why;
@@ -405,10 +760,14 @@ void RocksLists::drop_over_bounds(std::uint64_t connection, List seen) {
   }
   if (count == 0) return;
   batch.Put(list_key('L', connection), key_u64(last + 1));
+  auto totals = seen.totals;
+  totals.fates[static_cast<std::size_t>(Fate::dropped)] += count;
+  batch.Put(list_key('T', connection), encode_totals(totals));
   if (!write_batch(batch)) return;
   {
     std::lock_guard lock(lists_mutex_);
     auto& list = lists_[connection];
+    list.totals = totals;
     list.low = std::max(list.low, last + 1);
     list.count -= std::min(list.count, count);
     list.bytes -= std::min(list.bytes, bytes);

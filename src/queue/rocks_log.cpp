@@ -297,6 +297,34 @@ message::MessagePtr RocksLog::get(std::uint64_t seq) {
   return std::make_shared<const message::Message>(std::move(*message));
 }
 
+std::uint64_t RocksLog::seq_before(UnixMillis time) {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+  it->SeekToFirst();
+  if (!it->Valid()) return last();
+  // Invariant: what is at `low` or before arrived earlier than `time`, what is after `high` did not.
+  auto low = read_u64(it->key().ToStringView()) - 1;
+  auto high = last();
+  while (low < high) {
+    auto middle = low + (high - low + 1) / 2;
+    it->Seek(key_u64(middle));
+    std::optional<UnixMillis> arrived;
+    auto seq = high + 1;
+    while (it->Valid() && !arrived) {
+      seq = read_u64(it->key().ToStringView());
+      if (seq > high) break;
+      if (auto message = message::decode_record(it->value().ToStringView())) arrived = message->arrived;
+      if (!arrived) it->Next();
+    }
+    if (arrived && *arrived < time)
+      low = seq;
+    else
+      high = middle - 1;
+  }
+  return low;
+}
+
 void RocksLog::read_back(std::size_t max_count, std::uint64_t max_bytes,
                          const std::function<bool(const message::MessagePtr&)>& look) {
   rocksdb::ReadOptions options;

@@ -26,6 +26,9 @@ class RocksLog {
   void wake();
   // One message, or null where it is gone or damaged. Blocks on the disk.
   message::MessagePtr get(std::uint64_t seq);
+  std::vector<message::MessagePtr> read_after(std::uint64_t after, std::size_t max);
+  // As Queue::seq_before.
+  std::uint64_t seq_before(UnixMillis time);
   void read_back(std::size_t max_count, std::uint64_t max_bytes,
                  const std::function<bool(const message::MessagePtr&)>& look);
   // Drops settled messages below `needed` that are over keep_bytes, and looks at the room left.
@@ -51,7 +54,6 @@ class RocksLog {
   void run();
   void commit(std::vector<Waiting>& batch);
   void account(std::uint64_t seq, std::uint64_t bytes);
-  std::vector<message::MessagePtr> read_after(std::uint64_t after, std::size_t max);
 
   const Options options_;
   Clock& clock_;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "store/sqlite.h"
 
 namespace sluice::store {
@@ -61,7 +63,8 @@ Result<Binder> SqliteStore::insert_binder(Binder binder) {
 
 Result<Binder> SqliteStore::update_binder(Binder binder) {
   std::lock_guard lock(mutex_);
-  binder.updated = clock_.now();
+  // Two changes within a millisecond are two versions (ETag).
+  binder.updated = std::max(clock_.now(), binder.updated + 1);
   auto resource = object_text(binder.resource);
   auto sealed = box_.seal(binder.as_key, context(binder.id));
   auto updated = database_->prepare("UPDATE binders SET resource = ?, as_key = ?, updated = ? WHERE id = ?")

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "base/codec.h"
 #include "store/sqlite.h"
 
@@ -7,6 +9,10 @@ namespace {
 
 std::string context(const std::string& id) {
   return "connection:" + id;
+}
+// The UUID of the downlink URL is a credential as well.
+std::string downlink_context(const std::string& id) {
+  return "downlink:" + id;
 }
 // Searched by its hash: how long the search takes tells nothing of the UUID itself.
 std::string hash(const std::string& uuid) {
@@ -27,10 +33,39 @@ Result<Connection> SqliteStore::read_connection(const Statement& row) const {
   auto secrets = read_object(*opened);
   if (!secrets) return secrets.error();
   connection.secrets = std::move(*secrets);
-  connection.downlink_uuid = row.text(4);
+  auto uuid = box_.open(row.text(4), downlink_context(connection.id));
+  if (!uuid) return uuid.error().wrap("connection " + connection.id);
+  connection.downlink_uuid = std::move(*uuid);
   connection.created = row.integer(5);
   connection.updated = row.integer(6);
   return connection;
+}
+
+Result<void> SqliteStore::seal_downlink_urls() {
+  std::lock_guard lock(mutex_);
+  return database_->transact([&]() -> Result<void> {
+    struct Row {
+      std::int64_t id = 0;
+      std::string uuid;
+    };
+    std::vector<Row> rows;
+    {
+      // A UUID has 36 characters; a sealed one is longer.
+      auto statement = database_->prepare("SELECT id, downlink_uuid FROM connections WHERE length(downlink_uuid) = 36");
+      auto read = read_all<Row>(statement, [](const Statement& row) -> Result<Row> {
+        return Row{.id = row.integer(0), .uuid = row.text(1)};
+      });
+      if (!read) return read.error();
+      rows = std::move(*read);
+    }
+    for (const auto& row : rows) {
+      auto sealed = box_.seal(row.uuid, downlink_context(std::to_string(row.id)));
+      auto kept =
+          database_->prepare("UPDATE connections SET downlink_uuid = ? WHERE id = ?").bind(sealed).bind(row.id).run();
+      if (!kept) return kept;
+    }
+    return {};
+  });
 }
 
 Result<std::vector<Connection>> SqliteStore::connections(const std::string& account) {
@@ -76,10 +111,9 @@ Result<Connection> SqliteStore::insert_connection(Connection connection) {
         database_
             ->prepare(
                 "INSERT INTO connections (account, resource, secrets, downlink_uuid, downlink_hash, created, "
-                "updated) VALUES (?, ?, '', ?, ?, ?, ?)")
+                "updated) VALUES (?, ?, '', '', ?, ?, ?)")
             .bind(connection.account)
             .bind(resource)
-            .bind(connection.downlink_uuid)
             .bind(key)
             .bind(connection.created)
             .bind(connection.updated)
@@ -87,8 +121,10 @@ Result<Connection> SqliteStore::insert_connection(Connection connection) {
     if (!inserted) return inserted.error();
     connection.id = std::to_string(database_->last_id());
     auto sealed = box_.seal(object_text(connection.secrets), context(connection.id));
-    auto kept = database_->prepare("UPDATE connections SET secrets = ? WHERE id = ?")
+    auto uuid = box_.seal(connection.downlink_uuid, downlink_context(connection.id));
+    auto kept = database_->prepare("UPDATE connections SET secrets = ?, downlink_uuid = ? WHERE id = ?")
                     .bind(sealed)
+                    .bind(uuid)
                     .bind(database_->last_id())
                     .run();
     if (!kept) return kept.error();
@@ -100,9 +136,11 @@ Result<Connection> SqliteStore::update_connection(Connection connection) {
   auto number = row_id(connection.id);
   if (!number) return not_found("connection", connection.id);
   std::lock_guard lock(mutex_);
-  connection.updated = clock_.now();
+  // Two changes within a millisecond are two versions (ETag).
+  connection.updated = std::max(clock_.now(), connection.updated + 1);
   auto resource = object_text(connection.resource);
   auto sealed = box_.seal(object_text(connection.secrets), context(connection.id));
+  auto uuid = box_.seal(connection.downlink_uuid, downlink_context(connection.id));
   auto key = hash(connection.downlink_uuid);
   auto updated = database_
                      ->prepare(
@@ -110,7 +148,7 @@ Result<Connection> SqliteStore::update_connection(Connection connection) {
                          "updated = ? WHERE id = ?")
                      .bind(resource)
                      .bind(sealed)
-                     .bind(connection.downlink_uuid)
+                     .bind(uuid)
                      .bind(key)
                      .bind(connection.updated)
                      .bind(*number)

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "store/sqlite.h"
 
 namespace sluice::store {
@@ -64,7 +66,8 @@ Result<Driver> SqliteStore::insert_driver(Driver driver) {
 
 Result<Driver> SqliteStore::update_driver(Driver driver) {
   std::lock_guard lock(mutex_);
-  driver.updated = clock_.now();
+  // Two changes within a millisecond are two versions (ETag).
+  driver.updated = std::max(clock_.now(), driver.updated + 1);
   auto resource = object_text(driver.resource);
   auto updated =
       database_

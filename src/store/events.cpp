@@ -20,13 +20,13 @@ constexpr auto kGather = std::chrono::milliseconds(200);
 constexpr auto kFlushLimit = std::chrono::seconds(5);
 constexpr auto kRetryAfter = std::chrono::seconds(1);
 
-// What makes two events alike. One without a cause is told apart by its text.
+// What makes two events alike. One without a cause is told apart by its text, one of the audit by its own id.
 std::string fold_key(const Event& event) {
   std::string key;
   auto cause = json::text_or(event.data, "cause");
-  for (const auto& part :
-       {event.account, event.code, json::text_or(event.data, "connectionId"), json::text_or(event.data, "flowId"),
-        json::text_or(event.data, "driverId"), cause.empty() ? event.message : cause}) {
+  for (const auto& part : {event.account, event.code, json::text_or(event.data, "connectionId"),
+                           json::text_or(event.data, "flowId"), json::text_or(event.data, "driverId"),
+                           json::text_or(event.data, "auditId"), cause.empty() ? event.message : cause}) {
     key += part;
     key += '\0';
   }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "store/sqlite.h"
 
 namespace sluice::store {
@@ -52,7 +54,8 @@ Result<Flow> SqliteStore::update_flow(Flow flow) {
   auto number = row_id(flow.id);
   if (!number) return not_found("flow", flow.id);
   std::lock_guard lock(mutex_);
-  flow.updated = clock_.now();
+  // Two changes within a millisecond are two versions (ETag).
+  flow.updated = std::max(clock_.now(), flow.updated + 1);
   auto resource = object_text(flow.resource);
   auto updated = database_->prepare("UPDATE flows SET resource = ?, updated = ? WHERE id = ?")
                      .bind(resource)

@@ -48,7 +48,35 @@ CREATE INDEX driver_log_by_driver ON driver_log (account, driver_id, time, id);
 CREATE INDEX driver_log_by_time ON driver_log (time);
 )sql";
 
-constexpr std::array<const char*, 3> kMigrations = {kFirst, kSecond, kThird};
+// Who could get a token before was an API client of one account: it becomes a member there, in the role it had.
+constexpr const char* kFourth = R"sql(
+ALTER TABLE accounts ADD COLUMN type INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN realm TEXT NOT NULL DEFAULT 'default';
+ALTER TABLE accounts ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN updated INTEGER NOT NULL DEFAULT 0;
+UPDATE accounts SET created = CAST(strftime('%s', 'now') AS INTEGER) * 1000;
+UPDATE accounts SET updated = created;
+ALTER TABLE clients ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE clients ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE clients ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE clients ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE clients ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE clients ADD COLUMN last_used INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE clients ADD COLUMN earlier_hash TEXT NOT NULL DEFAULT '';
+ALTER TABLE clients ADD COLUMN earlier_until INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE members (
+  id TEXT PRIMARY KEY, account TEXT NOT NULL, client_id TEXT NOT NULL, role INTEGER NOT NULL, since INTEGER NOT NULL,
+  UNIQUE (account, client_id)) STRICT;
+INSERT INTO members SELECT lower(hex(randomblob(16))), account, client_id, role,
+  CAST(strftime('%s', 'now') AS INTEGER) * 1000 FROM clients;
+UPDATE clients SET account = '', created = CAST(strftime('%s', 'now') AS INTEGER) * 1000;
+CREATE INDEX members_by_client ON members (client_id);
+CREATE INDEX keys_by_account ON clients (account, key_id) WHERE kind = 1;
+CREATE TABLE ended_tokens (jti TEXT PRIMARY KEY, expires INTEGER NOT NULL) STRICT;
+CREATE INDEX ended_tokens_by_time ON ended_tokens (expires);
+)sql";
+
+constexpr std::array<const char*, 4> kMigrations = {kFirst, kSecond, kThird, kFourth};
 
 Result<int> version(Database& database) {
   auto statement = database.prepare("PRAGMA user_version");

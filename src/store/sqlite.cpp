@@ -12,9 +12,6 @@
 namespace sluice::store {
 namespace {
 
-// Sealed once at first opening: tells a wrong key file at start instead of at the first secret.
-constexpr const char* kKeyCheck = "key-check";
-
 std::string setting_context(const std::string& name) {
   return "setting:" + name;
 }
@@ -77,6 +74,7 @@ Result<std::unique_ptr<Store>> open_sqlite(const std::string& directory, SecretB
   if (!*check) {
     if (auto put = store->put_setting(kKeyCheck, "ok"); !put) return put.error();
   }
+  if (auto sealed = store->seal_downlink_urls(); !sealed) return sealed.error();
   return std::unique_ptr<Store>(std::move(store));
 }
 

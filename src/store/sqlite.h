@@ -13,7 +13,7 @@ namespace sluice::store {
 
 // The store on one SQLite file. One connection behind one mutex: configuration is small and rarely written, and the
 // engine reads it at start and after changes only. One source file an entity.
-class SqliteStore final : public Store {
+class SqliteStore final : public Store, private Accounts {
  public:
   SqliteStore(std::unique_ptr<Database> database, SecretBox box, Clock& clock)
       : database_(std::move(database)), box_(std::move(box)), clock_(clock) {}
@@ -22,6 +22,7 @@ class SqliteStore final : public Store {
   Result<void> put_account(const Account& account) override;
   Result<std::optional<Client>> client(const std::string& client_id) override;
   Result<void> put_client(const Client& client) override;
+  Accounts& accounts() override { return *this; }
 
   Result<std::vector<Connection>> connections(const std::string& account) override;
   Result<std::optional<Connection>> connection(const std::string& id) override;
@@ -61,7 +62,34 @@ class SqliteStore final : public Store {
   Result<std::optional<std::string>> setting(const std::string& name) override;
   Result<void> put_setting(const std::string& name, const std::string& value) override;
 
+  // Seals what an earlier version kept in clear. Once, before anything else.
+  Result<void> seal_downlink_urls();
+
  private:
+  Result<std::vector<Account>> all() override;
+  Result<std::vector<Account>> of_user(const std::string& client_id) override;
+  Result<Account> insert(Account account, const std::string& owner) override;
+  Result<void> erase(const std::string& id) override;
+  Result<std::vector<Member>> members(const std::string& account) override;
+  Result<std::optional<Member>> member(const std::string& account, const std::string& member_id) override;
+  Result<Member> insert_member(const std::string& account, const std::string& client_id, Role role) override;
+  Result<Member> set_role(const std::string& account, const std::string& member_id, Role role) override;
+  Result<void> erase_member(const std::string& account, const std::string& member_id, const std::string& kept) override;
+  Result<std::vector<Client>> keys(const std::string& account) override;
+  Result<std::optional<Client>> key(const std::string& account, const std::string& key_id) override;
+  Result<void> erase_key(const std::string& account, const std::string& key_id) override;
+  Result<std::optional<Standing>> standing(const std::string& client_id, const std::string& account) override;
+  Result<void> touch(const std::string& client_id, UnixMillis used) override;
+  Result<void> end_token(const std::string& jti, UnixMillis expires) override;
+  Result<bool> is_ended(const std::string& jti) override;
+
+  // Called with mutex_ held.
+  Result<std::int64_t> count(const char* sql, const std::string& bound);
+  Result<std::optional<Account>> find_account(const std::string& id);
+  Result<std::optional<Member>> find_member(const std::string& account, const std::string& member_id);
+  Result<Member> add_member(const std::string& account, const std::string& client_id, Role role);
+  Result<void> check_another_owner(const std::string& account, const std::string& member_id);
+
   Result<Connection> read_connection(const Statement& row) const;
   Result<Binder> read_binder(const Statement& row) const;
   Result<void> drop_old_events(const std::vector<Event>& added);
@@ -71,6 +99,10 @@ class SqliteStore final : public Store {
   SecretBox box_;
   Clock& clock_;
 };
+
+// The name of the setting that is sealed once at first opening: tells a wrong key file at start instead of at the first
+// secret.
+inline constexpr const char* kKeyCheck = "key-check";
 
 // A JSON object as it is stored, and back. A stored text that is no object is damage.
 std::string object_text(const boost::json::object& object);

@@ -11,22 +11,9 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/result.h"
+#include "store/access.h"
 
 namespace sluice::store {
-
-enum class Role : std::uint8_t { reader, writer, controller, owner };
-
-struct Account {
-  std::string id, name;
-};
-
-// Who may get a token: an API client with its hashed secret.
-struct Client {
-  std::string client_id, account;
-  Role role = Role::owner;
-  std::string secret_hash;
-  std::string token_epoch;  // changes when all tokens of the client end
-};
 
 struct Connection {
   std::string id;  // decimal digits, given by insert, never used again
@@ -110,7 +97,10 @@ class Store {
   virtual Result<void> put_account(const Account& account) = 0;
 
   virtual Result<std::optional<Client>> client(const std::string& client_id) = 0;
+  // Adds or replaces. A user with an `account` becomes a member of it in that role, or has its role changed.
   virtual Result<void> put_client(const Client& client) = 0;
+  // Members, API keys and what each client may do.
+  virtual Accounts& accounts() = 0;
 
   // `account` empty: of all accounts (for the engine's start). Lists are ordered by id, numeric where ids are.
   virtual Result<std::vector<Connection>> connections(const std::string& account) = 0;
@@ -164,5 +154,12 @@ class Store {
 
 // Opens (or makes) the SQLite database below `directory`, brings its schema up to date, and seals secrets with `box`.
 Result<std::unique_ptr<Store>> open_sqlite(const std::string& directory, SecretBox box, Clock& clock);
+
+// Whether the secrets of the database below `directory` are sealed with this key; nothing where there is no database
+// or none sealed yet. Errors as of the store.
+Result<std::optional<bool>> sealed_with(const std::string& directory, const SecretBox& box);
+// Seals every secret of the database anew, all of them or (whatever happens meanwhile) none. No other process may use
+// the directory. Returns how many. Errors: bad_config for a secret that `from` does not open, else as of the store.
+Result<std::size_t> seal_anew(const std::string& directory, const SecretBox& from, const SecretBox& to);
 
 }  // namespace sluice::store

@@ -56,6 +56,7 @@ class HttpConnector : public Connector {
     request->body = delivery.take_body();
     auto kept = std::make_shared<Delivery>(std::move(delivery));
     start(std::move(*request), [kept, strict = plan_->strict](Result<HttpResponse> result) {
+      if (result && (result->status < 200 || result->status > 299)) kept->answered(result->status, result->body);
       kept->settle(result ? verdict_of(*result, strict) : Result<void>(verdict_of(result.error())));
     });
   }

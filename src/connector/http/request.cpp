@@ -211,8 +211,10 @@ Result<void> verdict_of(const HttpResponse& response, bool strict) {
   if (status >= 200 && status < 300) return {};
   std::string text = "the endpoint answered " + std::to_string(status);
   auto as = [&](ErrorKind kind) { return Error{kind, text, {}, retry_after(response)}; };
-  bool rights = status == 401 || status == 403 || status == 404 || status == 407;
-  if (strict) return as(rights ? ErrorKind::bad_config : ErrorKind::not_connected);
+  // Credentials that do not hold are nobody's message's fault: whatever the mode, all is held until they do.
+  bool rights = status == 401 || status == 403 || status == 407;
+  if (rights || (strict && status == 404)) return as(ErrorKind::bad_config);
+  if (strict) return as(ErrorKind::not_connected);
   bool later = status == 408 || status == 425 || status == 429 || status >= 500;
   return as(later ? ErrorKind::transient : ErrorKind::permanent);
 }
