@@ -252,6 +252,8 @@ struct DownlinkSender::Impl : std::enable_shared_from_this<DownlinkSender::Impl>
       for (auto& [id, server] : servers) {
         for (auto& [device, lane] : server.lanes)
           server.ready.push_back(lane.front());
+        std::sort(server.ready.begin(), server.ready.end(),
+                  [](const auto& one, const auto& other) { return one->id < other->id; });
         pump(server, calls);
       }
       if (!removed.empty()) flush_soon(calls);

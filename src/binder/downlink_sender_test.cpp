@@ -368,7 +368,7 @@ TEST_F(SenderTest, GoesOnAfterARestartInOrder) {
   EXPECT_EQ(queue_.rows.begin()->first, 4u) << "ids go on";
 }
 
-TEST_F(SenderTest, AnAnswerDuringTheStopCountsAndALaterOneDoesNot) {
+TEST_F(SenderTest, AnAnswerAfterTheStopIsNotNoted) {
   send("A", "01");
   send("B", "02");
   sender_->stop(milliseconds(0));
