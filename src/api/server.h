@@ -73,12 +73,6 @@ struct Context {
   std::function<void(flow::DownlinkSource, std::string body, std::function<void(flow::DownlinkResult)>)>
       handle_downlink;
 
-  // Those on their way to a network server: as binder::DownlinkSender::queued and purge.
-  std::function<binder::QueuedDownlinkPage(const std::string& connection_id, std::size_t offset, std::size_t limit)>
-      queued_downlinks = {};
-  std::function<std::size_t(const std::string& connection_id)> purge_downlinks = {};
-  std::size_t downlinks_per_second = 20;  // requests to one downlink URL; 0: no limit
-
   // The way of messages, past and live; null where a test needs none.
   message::Trail* trail = nullptr;
   // Why a device's messages match or do not match each flow of the account: an array of {flowId, name, active, matches,
@@ -90,6 +84,12 @@ struct Context {
   std::string data_directory;
   AuthSettings auth = {};
   std::vector<std::string> cors_origins = {};  // "https://console.example.com"; none: no cross-origin calls
+
+  // Those on their way to a network server: as binder::DownlinkSender::queued and purge.
+  std::function<binder::QueuedDownlinkPage(const std::string& connection_id, std::size_t offset, std::size_t limit)>
+      queued_downlinks = {};
+  std::function<std::size_t(const std::string& connection_id)> purge_downlinks = {};
+  std::size_t downlinks_per_second = 20;  // requests to one downlink URL; 0: no limit
 };
 
 // The real parts, as `app` has them.

@@ -221,6 +221,9 @@ class ApiTest : public testing::Test {
               downlinks_.emplace_back(std::move(source), std::move(body));
               done(downlink_result_);
             },
+        .public_url = "http://sluice.test",
+        .ready = [this] { return ready_; },
+        .data_directory = directory_,
         .queued_downlinks =
             [this](const std::string& connection, std::size_t offset, std::size_t limit) {
               queued_asked_ = connection + " " + std::to_string(offset) + " " + std::to_string(limit);
@@ -230,9 +233,6 @@ class ApiTest : public testing::Test {
           purged_downlinks_.push_back(connection);
           return 1;
         },
-        .public_url = "http://sluice.test",
-        .ready = [this] { return ready_; },
-        .data_directory = directory_,
     };
   }
 
