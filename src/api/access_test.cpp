@@ -367,6 +367,14 @@ TEST_F(AccessTest, ChangesAndRefusedLoginsAreAudited) {
   EXPECT_EQ(store_->events({.account = a, .from = 0, .to = clock_.now() + 1, .code = "audit-6007"})->size(), 1u);
 }
 
+TEST_F(AccessTest, MetricsOfAllAreForTheInstallationsOwnAccount) {
+  Request asked{.method = "GET", .path = "/metrics", .peer = "192.0.2.1"};
+  asked.headers = {{"authorization", "Bearer " + token_with(store::Role::owner, "2")}};
+  EXPECT_EQ(send(asked).status, 403);
+  asked.headers = {{"authorization", "Bearer " + token_with(store::Role::reader)}};
+  EXPECT_EQ(send(asked).status, 200);
+}
+
 TEST_F(AccessTest, FailuresAreCountedByTheClientBehindTheProxy) {
   auto settings = context();
   settings.auth.proxies = {"10.0.0.0/8"};

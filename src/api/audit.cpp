@@ -64,8 +64,9 @@ What what_of(const Route& route, const std::vector<std::string>& params, const R
   std::string verb;
   for (auto segment : segments(route.path)) {
     if (segment.front() == '{') {
-      if (param < params.size()) what.id = params[param++];
-      verb.clear();
+      // The id of the resource stands right behind its name; what follows is a part of it.
+      if (param < params.size() && verb.empty()) what.id = params[param];
+      ++param;
       continue;
     }
     const auto* kind =
@@ -157,8 +158,9 @@ void audit_refused_login(const Call& call, const std::string& login, const char*
   auto client = call.context.store.client(login);
   bool known = client && *client && !(*client)->account.empty();
   auto shown = shown_login(login);
+  // Made-up clients are one event a minute: they must not push all others out.
   put(call, known ? (*client)->account : kFirstAccount, "warn", "audit-6008", "Login refused: " + shown,
-      {{"user", shown}, {"address", call.address}, {"cause", std::string(why) + ": " + shown}});
+      {{"user", shown}, {"address", call.address}, {"cause", known ? why + (": " + shown) : "unknown client"}});
 }
 
 void audit_impersonation(const Call& call, const std::string& login, const std::string& account,

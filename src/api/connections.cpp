@@ -59,6 +59,10 @@ object shown(const Call& call, const store::Connection& connection) {
     const auto* value = json::find(resource, list);
     if (value != nullptr && value->is_array() && value->get_array().empty()) resource.erase(list);
   }
+  if (const auto* until = resource.if_contains("debugUntil")) {
+    if (until->is_int64() && until->get_int64() <= call.context.clock.now()) resource["debug"] = false;
+    resource.erase("debugUntil");
+  }
   resource["id"] = connection.id;
   auto status = call.context.connections.status(connection.id);
   resource["state"] = connection::to_string(status.state);
@@ -107,6 +111,23 @@ bool has_mask(const boost::json::value& value) {
   return false;
 }
 
+// A connection that may send less than its alarm wants to see would raise it for ever (spec promises.md 1.10).
+void check_rate(Draft& draft) {
+  const auto& configuration = draft.resource.at("configuration").as_object();
+  const auto* rate = json::find(configuration, "uplinkRateLimiter");
+  const auto* alarms = json::find(draft.resource, "alarms");
+  if (rate == nullptr || !rate->is_int64() || alarms == nullptr || !alarms->is_array()) return;
+  for (const auto& alarm : alarms->get_array()) {
+    if (!alarm.is_object()) continue;
+    const auto* least = json::find(alarm.get_object(), "uplinkRateMinPerHour");
+    if (least == nullptr || !least->is_int64() || rate->get_int64() >= 1'000'000) continue;
+    if (rate->get_int64() * 3600 >= least->get_int64()) continue;
+    draft.faults.push_back({"/configuration/uplinkRateLimiter",
+                            "allows fewer uplinks an hour than the alarm's uplinkRateMinPerHour asks for"});
+    return;
+  }
+}
+
 void read_configuration(Draft& draft, const object* stored) {
   auto configuration = configuration_of(draft.resource);
   drop_nulls(configuration);
@@ -119,6 +140,7 @@ void read_configuration(Draft& draft, const object* stored) {
   for (auto& fault : faults)
     draft.faults.push_back({std::move(fault.path), std::move(fault.message)});
   draft.resource["configuration"] = std::move(configuration);
+  check_rate(draft);
 }
 
 Draft read(const Call& call, const object& body, const store::Connection* stored) {
@@ -148,6 +170,36 @@ Draft read(const Call& call, const object& body, const store::Connection* stored
       stored != nullptr ? connector::join_secrets(configuration_of(stored->resource), stored->secrets) : object();
   read_configuration(draft, stored != nullptr ? &before : nullptr);
   return draft;
+}
+
+// Debug mode switches itself off: its end goes with the resource, unseen, from the moment it was switched on. Of what is
+// over nothing is left to switch.
+void set_debug_end(const Call& call, const object* before, object& resource) {
+  if (!json::bool_or(resource, "debug", false)) return;
+  const auto* until = before != nullptr ? before->if_contains("debugUntil") : nullptr;
+  bool goes_on = until != nullptr && until->is_int64() && until->get_int64() > call.context.clock.now();
+  resource["debugUntil"] = goes_on ? until->get_int64() : call.context.clock.now() + call.context.debug_limit.count();
+}
+
+// One client id at one broker for two connections of an account: each would expel the other for ever (spec promises.md
+// 1.10).
+void check_client_id(const Call& call, const std::string& own_id, Draft& draft) {
+  auto configuration = configuration_of(draft.resource);
+  auto client_id = json::text_or(configuration, "clientId"), host = json::text_or(configuration, "hostName");
+  if (client_id.empty() || host.empty()) return;
+  auto others = call.context.store.connections(call.caller.account);
+  if (!others) return;
+  for (const auto& other : *others) {
+    if (other.id == own_id) continue;
+    auto theirs = configuration_of(other.resource);
+    if (json::text_or(theirs, "clientId") != client_id ||
+        !equals_ignoring_case(json::text_or(theirs, "hostName"), host))
+      continue;
+    draft.faults.push_back({"/configuration/clientId",
+                            "is the clientId of connection " + other.id +
+                                " at the same hostName, too: the broker would end one for the other; give each its own"});
+    return;
+  }
 }
 
 // The draft as a row: secrets apart.
@@ -189,21 +241,28 @@ Response list(Call& call) {
   auto connector = call.request.parameter("connectorId");
   auto state = call.request.parameter("state");
   auto active = call.request.parameter("active");
-  boost::json::array all;
+  // Filters look at what is stored; what is shown is made for the page alone.
+  std::vector<const store::Connection*> fitting;
   for (const auto& connection : *found) {
-    auto resource = shown(call, connection);
-    const auto& configuration = resource.at("configuration").as_object();
+    const auto& resource = connection.resource;
     if (connector && json::text_or(resource, "connectorId") != *connector) continue;
-    if (state && !equals_ignoring_case(json::text_or(resource, "state"), *state)) continue;
     if (active && (*active == "true") != json::bool_or(resource, "active", true)) continue;
-    if (text && !contains_text({json::text_or(resource, "name"), connection.id, json::text_or(resource, "brand"),
-                                json::text_or(configuration, "description")},
-                               *text)) {
+    if (state &&
+        !equals_ignoring_case(connection::to_string(call.context.connections.status(connection.id).state), *state)) {
       continue;
     }
-    all.push_back(std::move(resource));
+    if (text) {
+      const auto* configuration = json::find(resource, "configuration");
+      auto description = configuration != nullptr && configuration->is_object()
+                             ? json::text_or(configuration->get_object(), "description")
+                             : std::string();
+      auto brand = json::text_or(resource, "brand"), name = json::text_or(resource, "name");
+      if (!contains_text({name, connection.id, brand, description}, *text)) continue;
+    }
+    fitting.push_back(&connection);
   }
-  return answer_list(call, std::move(all), false);
+  return answer_list(
+      call, fitting.size(), [&](std::size_t i) { return shown(call, *fitting[i]); }, false);
 }
 
 Response get(Call& call) {
@@ -218,9 +277,12 @@ Response create(Call& call) {
     return fail("com-4004", "there is no connector " + json::text_or(draft.resource, "connectorId"));
   }
   if (!draft.faults.empty()) return fail(draft.faults);
+  set_debug_end(call, nullptr, draft.resource);
   store::Connection connection{.account = call.caller.account};
   put_into(draft, connection);
   std::lock_guard lock(call.state.configuration);
+  check_client_id(call, "", draft);
+  if (!draft.faults.empty()) return fail(draft.faults);
   auto made = call.context.store.insert_connection(std::move(connection));
   if (!made) return fail(made.error());
   if (!made->resource.contains("name")) {
@@ -264,12 +326,14 @@ void warn_of_moved_secret(const Call& call, const Draft& draft, const object& be
 }
 
 Response store_change(Call& call, const store::Connection& before, Draft draft) {
+  if (draft.connector != nullptr && draft.faults.empty()) check_client_id(call, before.id, draft);
   if (!draft.faults.empty()) return fail(draft.faults);
   if (draft.connector == nullptr) return fail("com-4004", "the connector of this connection is not part of this build");
   if (!draft.resource.contains("name")) {
     draft.resource["name"] = json::text_or(draft.resource, "connectorId") + " " + before.id;
   }
   auto old = whole(before);
+  set_debug_end(call, &old, draft.resource);
   if (draft.resource == old) return answer_connection(call, before);
   auto connection = before;
   put_into(draft, connection);
@@ -309,6 +373,15 @@ Response patch(Call& call) {
 // start and stop are the same as a PATCH of `active` (spec api.md 5.4).
 Response start(Call& call) {
   auto response = patch_with(call, object{{"active", true}});
+  if (!response.problem) {
+    // One that is active and waits for its next try, or has given up, is tried at once.
+    auto state = call.context.connections.status(call.params[0]).state;
+    using connection::State;
+    if (state == State::unreachable || state == State::authentication_failed || state == State::closed) {
+      auto restarted = call.context.connections.restart(call.params[0]);
+      if (!restarted) log::info("connection {} was not restarted: {}", call.params[0], restarted.error().text);
+    }
+  }
   return response.problem ? response : Response{.status = 202, .content_type = ""};
 }
 
@@ -418,13 +491,35 @@ Response metrics(Call& call) {
 Response all_metrics(Call& call) {
   auto found = call.context.store.connections(call.caller.account);
   if (!found) return fail(found.error());
-  boost::json::array all;
-  for (const auto& connection : *found)
-    all.push_back(metrics_of(call, connection.id));
-  return answer_list(call, std::move(all), false);
+  return answer_list(
+      call, found->size(), [&](std::size_t i) { return metrics_of(call, (*found)[i].id); }, false);
 }
 
 }  // namespace
+
+std::variant<store::Connection, Response> read_trial(Call& call) {
+  if (!call.body.is_object()) return fail({{"", "must be an object"}});
+  auto body = call.body.get_object();
+  std::optional<store::Connection> stored;
+  if (const auto* id = body.if_contains("id"); id != nullptr && !id->is_null()) {
+    if (!id->is_string()) return fail({{"/id", "must be a string"}});
+    auto found = call.context.store.connection(std::string(id->get_string()));
+    if (!found) return fail(found.error());
+    if (!*found || (*found)->account != call.caller.account)
+      return fail(no_connection(std::string(id->get_string())));
+    stored = std::move(**found);
+  }
+  // Only the id: the connection as it is.
+  if (stored && !body.contains("configuration") && !body.contains("connectorId")) return std::move(*stored);
+  auto draft = read(call, body, stored ? &*stored : nullptr);
+  if (draft.connector == nullptr && draft.resource.contains("connectorId")) {
+    return fail("com-4004", "there is no connector " + json::text_or(draft.resource, "connectorId"));
+  }
+  if (!draft.faults.empty()) return fail(draft.faults);
+  store::Connection connection{.account = call.caller.account};
+  put_into(draft, connection);
+  return connection;
+}
 
 void add_connections(std::vector<Route>& routes) {
   routes.push_back({"GET", "/iot-flow/v1/connections", Access::reader, list});

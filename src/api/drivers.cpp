@@ -123,15 +123,20 @@ Response list(Call& call) {
   auto found = all_visible(call);
   if (!found) return fail(found.error());
   Filter filter(call);
-  boost::json::array all;
-  if (filter.fits(auto_driver())) all.push_back(auto_driver());
+  std::vector<const store::Driver*> fitting;
+  if (filter.fits(auto_driver())) fitting.push_back(nullptr);
   for (const auto& driver : *found) {
-    if (!filter.fits(driver.resource)) continue;
-    auto item = lite(driver.resource);
-    add_sequences(call, driver.id, item);
-    all.push_back(std::move(item));
+    if (filter.fits(driver.resource)) fitting.push_back(&driver);
   }
-  return answer_list(call, std::move(all), true);
+  return answer_list(
+      call, fitting.size(),
+      [&](std::size_t i) -> object {
+        if (fitting[i] == nullptr) return auto_driver();
+        auto item = lite(fitting[i]->resource);
+        add_sequences(call, fitting[i]->id, item);
+        return item;
+      },
+      true);
 }
 
 Response distinct(Call& call, bool manufacturers) {

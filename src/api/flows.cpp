@@ -218,10 +218,8 @@ Result<store::Flow> own(const Call& call) {
 Response list(Call& call) {
   auto found = call.context.store.flows(call.caller.account);
   if (!found) return fail(found.error());
-  boost::json::array all;
-  for (const auto& flow : *found)
-    all.push_back(shown(flow));
-  return answer_list(call, std::move(all), true);
+  return answer_list(
+      call, found->size(), [&](std::size_t i) { return shown((*found)[i]); }, true);
 }
 
 Response get(Call& call) {

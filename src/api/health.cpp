@@ -25,6 +25,9 @@ Response metrics(Call& call) {
   if (!is_loopback(call.request.peer) || forwarded) {
     auto caller = authenticate(call);
     if (!caller) return fail(caller.error()).with("WWW-Authenticate", "Bearer");
+    // They are of all accounts.
+    if (!owns_installation(*caller) && !caller->administrator)
+      return fail("com-4003", "metrics of the whole installation are for its own account");
   }
   return {.body = call.context.metrics.text(), .content_type = "text/plain; version=0.0.4; charset=utf-8"};
 }

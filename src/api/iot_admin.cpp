@@ -348,6 +348,9 @@ Response erase_member(Call& call) {
   const bool oneself = *member && (*member)->client_id == call.caller.client_id && call.caller.impersonated_by.empty();
   if (*role < Role::owner && !oneself) return fail("com-4003", "your role in this account does not allow this");
   if (!*member) return fail("com-4004", "there is no member " + call.params[1]);
+  // Who sees to the installation would be locked out.
+  if ((*member)->client_id == kAdmin && call.params[0] == kFirstAccount)
+    return fail("com-4009", "admin stays a member of the installation's own account");
   auto erased = call.context.store.accounts().erase_member(call.params[0], call.params[1], kAdmin);
   if (!erased) return fail(erased.error());
   call.audit.account = call.params[0];

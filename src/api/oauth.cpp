@@ -12,6 +12,7 @@ namespace sluice::api {
 namespace {
 
 constexpr std::chrono::seconds kDefaultLife{12 * 3600};
+constexpr std::size_t kMostClientId = 512;
 constexpr std::int64_t kMaxLifeSeconds = 366LL * 24 * 3600;
 
 using Form = std::vector<std::pair<std::string, std::string>>;
@@ -109,6 +110,8 @@ Response token(Call& call) {
   auto sent = credentials(call, *form);
   if (!sent) return refuse(sent.error().code, "invalid_request", sent.error().text);
 
+  // It becomes a part of the token.
+  if (sent->id.size() > kMostClientId) return refuse("com-4000", "invalid_request", "client_id is too long");
   auto login = Auth::login_of(sent->id);
   if (auto wait = login_wait(call, login)) {
     return refuse("com-4029", "slow_down", "too many failures; wait a little")

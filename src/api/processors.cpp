@@ -2,6 +2,7 @@
 // Trying operations on a message (spec api.md 9).
 #include "api/fields.h"
 #include "api/router.h"
+#include "message/json_scan.h"
 #include "message/message.h"
 #include "processor/filter.h"
 
@@ -19,7 +20,11 @@ Response execute(Call& call) {
   if (!faults.empty()) return fail(faults);
   auto filters = processor::Operations::read(operations->get_array());
   if (!filters) return fail({{"/upOperations", filters.error().text}});
-  auto document = json::write(*uplink);
+  // The text as it came: numbers keep their spelling through the standard transformations.
+  std::string document = json::write(*uplink);
+  for (const auto& member : message::scan::items(call.request.body)) {
+    if (member.name() == "uplink") document = message::scan::compact(member.value).value_or(std::move(document));
+  }
   auto message = message::parse_report(document);
   if (!message) return fail({{"/uplink", message.error().text}});
   if (!filters->keeps(*message)) return answer(nullptr).with("X-Filtered", "true");

@@ -318,14 +318,24 @@ void add_page_headers(const Call& call, const Page& page, std::size_t total, Res
 }
 
 Response answer_list(const Call& call, boost::json::array items, bool always) {
+  return answer_list(
+      call, items.size(), [&](std::size_t i) { return std::move(items[i]); }, always);
+}
+
+Response answer_list(const Call& call, std::size_t total, const std::function<boost::json::value(std::size_t)>& entry,
+                     bool always) {
   auto page = read_page(call);
   if (!page) return fail(page.error());
-  if (!always && !page->given) return answer(items);
-  boost::json::array part;
-  for (auto i = page->offset(); i < items.size() && part.size() < page->per_page; ++i)
-    part.push_back(std::move(items[i]));
-  auto response = answer(part);
-  add_page_headers(call, *page, items.size(), response);
+  const bool whole = !always && !page->given;
+  // Written one by one: ten thousand entries are not held as values and as text at once.
+  std::string body = "[";
+  const auto from = whole ? 0 : page->offset();
+  for (auto i = from; i < total && (whole || i - from < page->per_page); ++i) {
+    if (body.size() > 1) body += ',';
+    body += json::write(entry(i));
+  }
+  Response response{.body = std::move(body) + "]"};
+  if (!whole) add_page_headers(call, *page, total, response);
   return response;
 }
 

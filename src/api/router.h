@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "api/auth.h"
@@ -28,6 +32,8 @@ struct State {
   Auth auth;
   SlidingLimit token_failures{10, std::chrono::minutes(5)};
   SlidingLimit downlinks;
+  // Trials of connections under way. Shared, since one may end after us.
+  std::shared_ptr<std::atomic<int>> trials = std::make_shared<std::atomic<int>>(0);
   // Held from reading to writing the configuration, so that two requests cannot both pass a check that only one may.
   std::mutex configuration;
   // Per account: canonical matcher -> flow id. Guarded by `configuration`; absent: to be made from the store.
@@ -130,6 +136,9 @@ Result<Page> read_page(const Call& call, bool limit_too = false);
 void add_page_headers(const Call& call, const Page& page, std::size_t total, Response& response);
 // The page of a whole list. Without paging parameters, and where `always` is not set: the whole list without headers.
 Response answer_list(const Call& call, boost::json::array items, bool always);
+// The same for a list of `total` entries that are made only where the page has them: entry(i) gives the i-th.
+Response answer_list(const Call& call, std::size_t total, const std::function<boost::json::value(std::size_t)>& entry,
+                     bool always);
 
 // The ETag of a resource: what is stored (the time of its last change), '-', and what is shown. If-None-Match compares
 // all of it, If-Match only the first part: a change of state is no reason to refuse a change of the configuration.
@@ -143,6 +152,10 @@ std::optional<Response> unmodified_check(const Call& call, UnixMillis updated);
 // A time in a query. A '+' that was not escaped has become a space: where the sign of an offset belongs it is read as
 // '+'.
 std::optional<UnixMillis> time_parameter(std::string text);
+
+// The connection that a trial's body describes (spec api.md 5.9): as for POST, or, with `id`, with that one's stored
+// secrets for "*****", or with nothing but `id` that one itself. Else the answer that says what is wrong.
+std::variant<store::Connection, Response> read_trial(Call& call);
 
 // True for ?name=true and ?name=1.
 bool flag(const Call& call, std::string_view name);

@@ -83,6 +83,8 @@ struct Context {
   std::function<bool()> ready;  // /readyz
   std::string data_directory;
   AuthSettings auth = {};
+  // How long a connection's debug mode lasts (spec api.md 5.1).
+  std::chrono::milliseconds debug_limit = std::chrono::hours(48);
   std::vector<std::string> cors_origins = {};  // "https://console.example.com"; none: no cross-origin calls
 
   // Those on their way to a network server: as binder::DownlinkSender::queued and purge.
@@ -113,6 +115,7 @@ struct Parts {
   std::string data_directory;
   AuthSettings auth = {};
   message::Trail* trail = nullptr;
+  std::chrono::milliseconds debug_limit = std::chrono::hours(48);
 };
 Context make_context(const Parts& parts);
 

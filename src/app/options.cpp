@@ -76,6 +76,7 @@ std::map<std::string, Key> known_keys(ServeOptions& o) {
       {"publicUrl", {text(o.public_url), kText}},
       {"logLevel", {text(o.log_level), "debug, info, warn, error or off"}},
       {"ioThreads", {number(o.io_threads), kCount}},
+      {"connections.debugLimit", {duration(o.debug_limit), kDuration}},
       {"queue.maxBytes", {size(o.queue.max_bytes), kSize}},
       {"queue.minFreeBytes", {size(o.queue.min_free_bytes), kSize}},
       {"queue.keepBytes", {size(o.queue.keep_bytes), kSize}},

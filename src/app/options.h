@@ -19,6 +19,7 @@ struct ServeOptions {
   std::string public_url;  // empty: http:// and the listen address
   std::string log_level = "info";
   unsigned io_threads = 0;  // 0: one a core, at least 2, at most 8
+  std::chrono::milliseconds debug_limit = std::chrono::hours(48);  // of a connection's debug mode
   queue::Options queue;
   driver::EngineOptions drivers;
   binder::DownlinkSettings downlinks;

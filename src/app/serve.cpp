@@ -63,10 +63,26 @@ class Sluice {
   Result<void> start() {
     if (auto opened = open_data(); !opened) return opened;
     if (auto started = start_engine(); !started) return started;
-    auto context =
-        api::make_context({*store_, *events_, clock_, metrics_, registry_, *runner_, *catalogue_, *engine_, *journal_,
-                           options_.drivers, *binders_, *queue_, *router_, *downlinks_, options_.public_url,
-                           [this] { return ready_.load() && !queue_->full(); }, options_.data, options_.auth, &trail_});
+    auto context = api::make_context({*store_,
+                                      *events_,
+                                      clock_,
+                                      metrics_,
+                                      registry_,
+                                      *runner_,
+                                      *catalogue_,
+                                      *engine_,
+                                      *journal_,
+                                      options_.drivers,
+                                      *binders_,
+                                      *queue_,
+                                      *router_,
+                                      *downlinks_,
+                                      options_.public_url,
+                                      [this] { return ready_.load() && !queue_->full(); },
+                                      options_.data,
+                                      options_.auth,
+                                      &trail_,
+                                      options_.debug_limit});
     context.downlinks_per_second = options_.downlinks_per_second;
     context.queued_downlinks = [this](const std::string& connection, std::size_t offset, std::size_t limit) {
       return sender_->queued(connection, offset, limit);
@@ -215,6 +231,8 @@ class Sluice {
       downlinks_->settled({out.account, out.connection_id, out.binder_id, out.downlink, out.keep}, answer_of(answer));
     });
     if (!waiting) return waiting;
+    // A replay that goes on asks the flows at once.
+    if (auto loaded = router_->reload(); !loaded) return loaded;
     runner_->start(*stored);
     return router_->start();
   }

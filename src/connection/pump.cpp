@@ -172,19 +172,25 @@ void Pump::forget_before(std::uint64_t end) {
   feed();
 }
 
+// The connection is not active and keeps nothing meanwhile, but for what its user asked for once more.
+void Pump::drop_new(std::vector<queue::Pending>& entries) {
+  std::vector<queue::Settled> dropped;
+  std::erase_if(entries, [&](const queue::Pending& entry) {
+    if (entry.again) return false;
+    note(*entry.message, message::Stage::dropped, "the connection is not active");
+    dropped.push_back({entry.place, entry.bytes, queue::Fate::dropped});
+    return true;
+  });
+  if (dropped.empty()) return;
+  count_lost(dropped.size());
+  deps_.events.add(account_, "warn", "connection-1305", "Messages dropped: the connection is not active",
+                   {{"connectionId", connection_text_}, {"count", dropped.size()}, {"cause", "not active"}});
+  deps_.queue.settle(connection_, std::move(dropped), 0);
+}
+
 void Pump::add(std::vector<queue::Pending> entries) {
-  if (!connector_ && settings_->drop_new) {
-    std::vector<queue::Settled> dropped;
-    for (const auto& entry : entries) {
-      note(*entry.message, message::Stage::dropped, "the connection is not active");
-      dropped.push_back({entry.place, entry.bytes, queue::Fate::dropped});
-    }
-    count_lost(dropped.size());
-    deps_.events.add(account_, "warn", "connection-1305", "Messages dropped: the connection is not active",
-                     {{"connectionId", connection_text_}, {"count", dropped.size()}, {"cause", "not active"}});
-    deps_.queue.settle(connection_, std::move(dropped), 0);
-    return;
-  }
+  if (!connector_ && settings_->drop_new) drop_new(entries);
+  if (entries.empty()) return;
   if (!connector_ || behind_ || items_.size() + entries.size() > kLoad + std::min(refused_.size(), kMostRefused)) {
     behind_ = true;
     missed_ = true;
@@ -411,14 +417,25 @@ bool Pump::expired(Item& item) {
   return now - *item.pending.message->time > limit;
 }
 
-std::optional<std::string> Pump::body_of(const queue::Pending& pending,
-                                         std::shared_ptr<const std::string>& document) const {
+Result<std::optional<std::string>> Pump::body_of(const queue::Pending& pending,
+                                                 std::shared_ptr<const std::string>& document) const {
   const auto& message = *pending.message;
   const auto& settings = *settings_;
   document =
       std::make_shared<const std::string>(message::compose(message, pending.decoded.get(), settings.downlink_url));
-  if (!settings.format.send_metadata && !settings.format.send_raw_decoded_format) return *document;
-  return message::format_for(settings.format, message, pending.decoded.get(), settings.downlink_url);
+  std::optional<std::string> body;
+  if (settings.format.send_metadata || settings.format.send_raw_decoded_format) {
+    body = message::format_for(settings.format, message, pending.decoded.get(), settings.downlink_url);
+    if (!body) return body;
+  }
+  if (settings.operations.transforms()) {
+    // What an operation has made is sent as it is: the formats only choose among types then (spec messages.md 7.2).
+    auto made = settings.operations.apply(message, *document);
+    if (!made) return made.error();
+    return std::optional(std::move(*made));
+  }
+  if (!body) body = *document;
+  return body;
 }
 
 void Pump::start(Items::iterator item) {
@@ -440,7 +457,9 @@ void Pump::start(Items::iterator item) {
     return lost(item, queue::Fate::filtered);
   }
   std::shared_ptr<const std::string> document;
-  auto body = body_of(pending, document);
+  auto made = body_of(pending, document);
+  if (!made) return give_up(item, made.error());
+  auto& body = *made;
   if (!body) {
     note(message, message::Stage::filtered, "the connection's format does not carry this type of message");
     return lost(item, queue::Fate::filtered);
@@ -555,8 +574,15 @@ void Pump::give_up(Items::iterator item, const Error& error) {
                            {"cause", cause}};
   const auto& answer = item->second.answer;
   if (answer && answer->status > 0) data["status"] = answer->status;
-  deps_.events.add(account_, "error", "connection-1201", "Delivery refused, message given up: " + cause,
-                   std::move(data));
+  if (error.code == processor::kOperationFailed) {
+    data["type"] = "callProcessor";  // filters cannot fail
+    if (auto index = processor::Operations::failed_index(error)) data["index"] = *index;
+    deps_.events.add(account_, "error", processor::kOperationFailed, "Operation failed, message given up: " + cause,
+                     std::move(data));
+  } else {
+    deps_.events.add(account_, "error", "connection-1201", "Delivery refused, message given up: " + cause,
+                     std::move(data));
+  }
   std::shared_ptr<queue::Letter> letter;
   if (settings_->keep_letters) {
     letter = std::make_shared<queue::Letter>();
@@ -567,7 +593,9 @@ void Pump::give_up(Items::iterator item, const Error& error) {
     letter->cause = cause;
     if (answer) letter->answer = cut_secrets(clean_text(answer->text), settings_->secrets);
     std::shared_ptr<const std::string> document;
-    if (auto body = body_of(pending, document)) letter->sent = clean_text(body->substr(0, kMostOfSent));
+    if (auto body = body_of(pending, document); body && *body) {
+      letter->sent = clean_text((*body)->substr(0, kMostOfSent));
+    }
     letter->tries = std::max(1u, item->second.tries);
   }
   finish(item, queue::Fate::dead, std::move(letter));

@@ -116,6 +116,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   };
   using Devices = std::unordered_map<std::string, Device>;
 
+  void drop_new(std::vector<queue::Pending>& entries);
   void add(std::vector<queue::Pending> entries);
   void keep(queue::Pending entry);
   [[nodiscard]] bool has_room() const;
@@ -127,8 +128,10 @@ class Pump : public std::enable_shared_from_this<Pump> {
   void feed();
   [[nodiscard]] bool may_start();
   void start(Items::iterator item);
-  [[nodiscard]] std::optional<std::string> body_of(const queue::Pending& pending,
-                                                   std::shared_ptr<const std::string>& document) const;
+  // What is sent: by the operations that transform, else by the format; nothing where the format does not carry the
+  // message. Errors: an operation failed (processor-3001).
+  [[nodiscard]] Result<std::optional<std::string>> body_of(const queue::Pending& pending,
+                                                           std::shared_ptr<const std::string>& document) const;
   void verdict(std::uint64_t place, Result<void> result);
   void retry_later(Items::iterator item, const Error& error);
   void run_retries();

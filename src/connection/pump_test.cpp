@@ -14,18 +14,33 @@ namespace {
 
 namespace asio = boost::asio;
 
-// Takes deliveries and holds them until the test gives a verdict.
+class TestClock final : public Clock {
+ public:
+  [[nodiscard]] UnixMillis now() const override { return system_clock().now() + offset; }
+  [[nodiscard]] std::chrono::steady_clock::time_point steady() const override {
+    return frozen ? *frozen : system_clock().steady();
+  }
+  UnixMillis offset = 0;
+  std::optional<std::chrono::steady_clock::time_point> frozen;
+};
+
+// Takes deliveries and holds them until the test gives a verdict, or asks it at once.
 class HeldConnector final : public connector::Connector {
  public:
   asio::awaitable<Result<void>> open() override { co_return Result<void>(); }
   void send(connector::Delivery delivery) override {
     bodies.push_back(delivery.body());
+    if (judge) {
+      auto verdict = judge(delivery);
+      return delivery.settle(std::move(verdict));
+    }
     held.push_back(std::move(delivery));
   }
   asio::awaitable<void> close() override { co_return; }
   [[nodiscard]] std::size_t max_in_flight() const override { return window; }
 
   std::size_t window = 100;
+  std::function<Result<void>(connector::Delivery&)> judge;
   std::vector<connector::Delivery> held;
   std::vector<std::string> bodies;
 };
@@ -42,8 +57,8 @@ class PumpTest : public testing::Test {
     events_ = std::make_unique<store::Events>(*store_, system_clock(), metrics_);
     queue_ = std::move(*queue::open_rocks(options, system_clock(), metrics_));
     settings_ = std::make_shared<DeliverySettings>();
-    pump_ = std::make_shared<Pump>(
-        Pump::Dependencies{io_.get_executor(), disk_, *queue_, *events_, system_clock(), metrics_}, kConnection, "1");
+    pump_ = std::make_shared<Pump>(Pump::Dependencies{io_.get_executor(), disk_, *queue_, *events_, clock_, metrics_},
+                                   kConnection, "1");
     pump_->configure(settings_);
     subscriber_.pump = pump_.get();
     queue_->subscribe(&subscriber_);
@@ -58,12 +73,12 @@ class PumpTest : public testing::Test {
     std::filesystem::remove_all(directory_);
   }
 
-  void add(int device, int counter, UnixMillis age_ms = 0) {
+  void add(int device, int counter, UnixMillis age_ms = 0, const std::string& more = "") {
     char eui[17];
     std::snprintf(eui, sizeof eui, "%016X", device);
     auto message = *message::parse_report(R"({"DevEUI_uplink":{"Time":")" + format_time(system_clock().now() - age_ms) +
                                           R"(","DevEUI":")" + std::string(eui) + R"(","FCntUp":)" +
-                                          std::to_string(counter) + "}}");
+                                          std::to_string(counter) + more + "}}");
     message.account = "1";
     message.arrived = system_clock().now();
     std::promise<void> stored;
@@ -77,6 +92,39 @@ class PumpTest : public testing::Test {
     last_ = got[0]->seq;
     queue_->put({{got[0], {{kConnection, nullptr, 0}}}}, {last_, {}});
   }
+
+  // Many at once, in that order.
+  void add_many(const std::vector<std::pair<int, int>>& reports) {
+    std::atomic<std::size_t> stored{0};
+    for (auto [device, counter] : reports) {
+      char eui[17];
+      std::snprintf(eui, sizeof eui, "%016X", device);
+      auto message = *message::parse_report(R"({"DevEUI_uplink":{"DevEUI":")" + std::string(eui) + R"(","FCntUp":)" +
+                                            std::to_string(counter) + "}}");
+      message.account = "1";
+      message.arrived = system_clock().now();
+      queue_->append(std::move(message), [&](Result<queue::Appended> result) {
+        EXPECT_TRUE(result);
+        ++stored;
+      });
+    }
+    run_until([&] { return stored == reports.size(); });
+    for (auto end = last_ + reports.size(); last_ < end;) {
+      auto got = queue_->next(last_, 1000, std::chrono::milliseconds(1000));
+      ASSERT_FALSE(got.empty());
+      std::vector<queue::Routed> routed;
+      for (auto& message : got)
+        routed.push_back({message, {{kConnection, nullptr, 0}}});
+      last_ = got.back()->seq;
+      queue_->put(std::move(routed), {last_, {}});
+    }
+  }
+  void poll() {
+    io_.restart();
+    io_.poll();
+  }
+  [[nodiscard]] queue::Totals totals() { return queue_->state(kConnection).totals; }
+  [[nodiscard]] std::uint64_t fate(queue::Fate which) { return totals().fates[static_cast<std::size_t>(which)]; }
 
   void run_until(const std::function<bool()>& condition) {
     auto guard = asio::make_work_guard(io_);
@@ -119,6 +167,7 @@ class PumpTest : public testing::Test {
     }
   };
   std::string directory_;
+  TestClock clock_;
   Metrics metrics_;
   asio::io_context io_;
   asio::thread_pool disk_{1};
@@ -251,6 +300,30 @@ TEST_F(PumpTest, ExpiredAndFilteredAreCountedLost) {
   EXPECT_EQ(pump_->windows().read(system_clock().now()).last_1h[static_cast<std::size_t>(Counter::uplinks_lost)], 1u);
 }
 
+TEST_F(PumpTest, AnOperationThatFailsGivesUpItsMessageAlone) {
+  auto operations =
+      processor::Operations::read(json::parse(R"([{"type":"callProcessor","id":"MESSAGE_FLATTENER"}])")->get_array());
+  ASSERT_TRUE(operations);
+  settings_->operations = *operations;
+  // 6 KB, and flat over 1 MiB: a long name above many values.
+  std::string values = "0";
+  for (int i = 0; i < 200; ++i)
+    values += ",0";
+  add(1, 1, 0, ",\"" + std::string(6000, 'n') + "\":[" + values + "]");
+  add(1, 2, 0, R"(,"a":{"b":1.50})");
+  open();
+  wait_held(1);
+  EXPECT_NE(connector_.bodies[0].find(R"("FCntUp":2,"a.b":1.50)"), std::string::npos) << connector_.bodies[0];
+  EXPECT_EQ(connector_.bodies[0].find("DevEUI_uplink"), std::string::npos);
+  settle(0, {});
+  expect_empty_list();
+  events_->flush();
+  auto told = *store_->events({.account = "1", .from = 0, .to = system_clock().now() + 1000, .code = "processor-3001"});
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].data.at("index"), 0);
+  EXPECT_EQ(told[0].data.at("DevEUI"), "0000000000000001");
+}
+
 TEST_F(PumpTest, InactiveWithoutQueueingDropsAndCounts) {
   settings_->drop_new = true;
   add(1, 1);
@@ -280,6 +353,209 @@ TEST_F(PumpTest, DrainWaitsForWhatIsInFlight) {
   open();
   wait_held(2);
   EXPECT_EQ(counter_of(connector_.bodies[1]), 2);
+}
+
+TEST_F(PumpTest, AgeIsLookedAtAgainBeforeALaterTry) {
+  settings_->validity_ms = 60'000;
+  open();
+  add(1, 1);
+  add(1, 2);
+  wait_held(1);
+  clock_.offset = 120'000;  // an outage of two minutes
+  settle(0, kTransient);
+  expect_empty_list();  // both have expired, without another try
+  EXPECT_EQ(connector_.bodies.size(), 1u);
+  EXPECT_EQ(fate(queue::Fate::expired), 2u);
+}
+
+TEST_F(PumpTest, TheShorterValidityCounts) {
+  settings_->validity_ms = 600'000;
+  open();
+  auto message = *message::parse_report(R"({"DevEUI_uplink":{"Time":")" + format_time(clock_.now() - 90'000) +
+                                        R"(","DevEUI":"0000000000000001","FCntUp":7}})");
+  message.account = "1";
+  message.arrived = clock_.now();
+  std::promise<void> stored;
+  queue_->append(std::move(message), [&](Result<queue::Appended>) { stored.set_value(); });
+  stored.get_future().wait();
+  auto got = queue_->next(last_, 1, std::chrono::milliseconds(1000));
+  ASSERT_EQ(got.size(), 1u);
+  queue_->put({{got[0], {{kConnection, nullptr, 60'000}}}}, {got[0]->seq, {}});
+  run_until([&] { return fate(queue::Fate::expired) == 1; });
+  events_->flush();
+  auto events = *store_->events({.account = "1", .from = 0, .to = clock_.now() + 1, .code = "connection-1304"});
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].data.at("validity").as_int64(), 60);
+  EXPECT_EQ(events[0].data.at("DevEUI").as_string(), "0000000000000001");
+  EXPECT_EQ(events[0].data.at("FCntUp").as_int64(), 7);
+  EXPECT_GE(events[0].data.at("age").as_int64(), 90);
+}
+
+TEST_F(PumpTest, WhatIsGivenUpBecomesALetterWithoutSecrets) {
+  settings_->secrets = {"s3cr3t"};
+  open();
+  add(1, 1);
+  wait_held(1);
+  connector_.held[0].answered(422, "{\"error\":\"token s3cr3t may not\\u0000\"}");
+  settle(0, Error{ErrorKind::permanent, "the endpoint answered 422 to s3cr3t"});
+  expect_empty_list();
+  auto page = queue_->letters(kConnection, {});
+  ASSERT_EQ(page.letters.size(), 1u);
+  const auto& letter = page.letters[0];
+  EXPECT_EQ(letter.cause, "the endpoint answered 422 to *****");
+  EXPECT_EQ(letter.answer, "{\"error\":\"token ***** may not\\u0000\"}");
+  EXPECT_EQ(letter.sent, connector_.bodies[0]);
+  EXPECT_EQ(letter.tries, 1u);
+  EXPECT_EQ(fate(queue::Fate::dead), 1u);
+  events_->flush();
+  auto events = *store_->events({.account = "1", .from = 0, .to = clock_.now() + 1, .code = "connection-1201"});
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].data.at("status").as_int64(), 422);
+  EXPECT_EQ(events[0].message.find("s3cr3t"), std::string::npos);
+}
+
+TEST_F(PumpTest, WithoutLettersItIsOnlyCounted) {
+  settings_->keep_letters = false;
+  open();
+  add(1, 1);
+  wait_held(1);
+  settle(0, Error{ErrorKind::permanent, "no"});
+  expect_empty_list();
+  EXPECT_EQ(queue_->letters(kConnection, {}).total, 0u);
+  EXPECT_EQ(fate(queue::Fate::dead), 1u);
+}
+
+TEST_F(PumpTest, ALimitOfTriesEndsInALetter) {
+  settings_->max_tries = 2;
+  open();
+  add(1, 1);
+  add(1, 2);
+  wait_held(1);
+  settle(0, kTransient);
+  wait_held(2);
+  settle(1, kTransient);
+  wait_held(3);
+  EXPECT_EQ(counters(), (std::vector{1, 1, 2}));
+  settle(2, {});
+  expect_empty_list();
+  auto page = queue_->letters(kConnection, {});
+  ASSERT_EQ(page.letters.size(), 1u);
+  EXPECT_EQ(page.letters[0].cause, "given up after 2 tries: busy");
+  EXPECT_EQ(page.letters[0].tries, 2u);
+}
+
+TEST_F(PumpTest, ResentLettersDoNotExpire) {
+  settings_->validity_ms = 60'000;
+  open();
+  add(1, 1);
+  wait_held(1);
+  settle(0, Error{ErrorKind::permanent, "no"});
+  expect_empty_list();
+  clock_.offset = 3'600'000;
+  EXPECT_EQ(queue_->resend(kConnection, {}), 1u);
+  wait_held(2);
+  EXPECT_EQ(connector_.bodies[1], connector_.bodies[0]);
+  settle(1, {});
+  expect_empty_list();
+}
+
+TEST_F(PumpTest, PausedNothingGoesOutAndNothingIsLost) {
+  open();
+  add(1, 1);
+  add(1, 2);
+  wait_held(1);
+  pump_->set_paused(true);
+  settle(0, {});
+  run_until([&] { return queue_->count(kConnection) == 1; });
+  add(2, 3);
+  poll();
+  pump_->close();
+  open();
+  run_until([&] { return queue_->count(kConnection) == 2; });
+  poll();
+  EXPECT_EQ(connector_.bodies.size(), 1u);
+  pump_->set_paused(false);
+  wait_held(3);
+  settle(1, {});
+  settle(2, {});
+  expect_empty_list();
+  EXPECT_EQ(counters(), (std::vector{1, 2, 3}));
+}
+
+TEST_F(PumpTest, TheRateBoundsWhatGoesOut) {
+  clock_.frozen = system_clock().steady();
+  settings_->rate = 20;
+  open();
+  for (int i = 1; i <= 4; ++i)
+    add(i, i);
+  wait_held(1);
+  poll();
+  EXPECT_EQ(connector_.bodies.size(), 1u);  // time stands still: no more is due
+  for (std::size_t sent = 2; sent <= 4; ++sent) {
+    *clock_.frozen += std::chrono::milliseconds(50);
+    wait_held(sent);
+    poll();
+    EXPECT_EQ(connector_.bodies.size(), sent);
+  }
+  for (auto& delivery : connector_.held)
+    delivery.settle({});
+  expect_empty_list();
+}
+
+TEST_F(PumpTest, ADeviceRefusedForEverKeepsNobodyBack) {
+  constexpr int kMany = 9000;  // more than are kept in memory
+  std::vector<std::pair<int, int>> reports;
+  for (int i = 1; i <= kMany; ++i)
+    reports.emplace_back(1, i);
+  for (int i = 1; i <= 300; ++i)
+    reports.emplace_back(2 + i % 3, i);
+  bool healed = false;
+  std::vector<int> of_device_1, of_others;
+  connector_.judge = [&](connector::Delivery& delivery) -> Result<void> {
+    bool first = delivery.message().dev_eui == "0000000000000001";
+    if (first && !healed) return kTransient;
+    (first ? of_device_1 : of_others).push_back(counter_of(delivery.body()));
+    return {};
+  };
+  add_many(reports);
+  open();
+  run_until([&] { return of_others.size() == 300; });
+  // What comes now comes behind what it left on the disk.
+  add_many({{1, kMany + 1}, {2, 301}, {1, kMany + 2}});
+  run_until([&] { return of_others.size() == 301; });
+  EXPECT_TRUE(of_device_1.empty());
+  healed = true;
+  expect_empty_list();
+  std::vector<int> expected(kMany + 2);
+  for (int i = 0; i < kMany + 2; ++i)
+    expected[static_cast<std::size_t>(i)] = i + 1;
+  EXPECT_EQ(of_device_1, expected);
+  EXPECT_EQ(totals().accepted, static_cast<std::uint64_t>(kMany + 303));
+  EXPECT_EQ(fate(queue::Fate::delivered), static_cast<std::uint64_t>(kMany + 303));
+}
+
+TEST_F(PumpTest, WhatIsPurgedIsNeitherSentNorTriedAgain) {
+  open();
+  add(1, 1);
+  add(1, 2);
+  add(2, 3);
+  wait_held(2);
+  settle(1, kTransient);  // waits for another try
+  std::uint64_t end = 0;
+  EXPECT_EQ(queue_->purge(kConnection, &end), 3u);
+  pump_->on_purged(end, 3);
+  poll();
+  settle(0, kTransient);  // was with the connector
+  add(1, 4);
+  add(2, 5);
+  wait_held(4);
+  EXPECT_EQ(counters(), (std::vector{1, 3, 4, 5}));
+  settle(2, {});
+  settle(3, {});
+  expect_empty_list();
+  auto sums = totals();
+  EXPECT_EQ(sums.accepted, 5u);
+  EXPECT_EQ(sums.fates, (std::array<std::uint64_t, queue::kFates>{2, 0, 0, 0, 3}));
 }
 
 }  // namespace

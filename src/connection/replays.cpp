@@ -76,22 +76,20 @@ Result<ReplayReport> Replays::start(std::uint64_t connection, const std::string&
   auto report = count(job, connection);
   if (request.count_only || report.messages == 0) return report;
   job.total = report.messages;
-  {
-    std::lock_guard lock(mutex_);
-    if (stopping_ || jobs_.contains(connection)) return running;
-  }
-  tell(connection, job, "Replay started");
-  add(connection, std::move(job));
+  auto told = job;
+  if (!add(connection, std::move(job))) return running;
+  tell(connection, told, "Replay started");
   return report;
 }
 
-void Replays::add(std::uint64_t connection, Job job) {
+bool Replays::add(std::uint64_t connection, Job job) {
   std::lock_guard lock(mutex_);
-  if (stopping_) return;
+  if (stopping_ || jobs_.contains(connection)) return false;
   keep(connection, job);
   jobs_.emplace(connection, std::move(job));
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
   changed_.notify_all();
+  return true;
 }
 
 void Replays::go_on(std::uint64_t connection, const std::string& account) {

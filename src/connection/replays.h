@@ -45,7 +45,8 @@ class Replays {
 
   [[nodiscard]] bool wanted(const Job& job, const message::Message& message) const;
   [[nodiscard]] ReplayReport count(const Job& job, std::uint64_t connection) const;
-  void add(std::uint64_t connection, Job job);
+  // False where one runs already, or when stopping.
+  bool add(std::uint64_t connection, Job job);
   void run();
   bool step(std::uint64_t connection, Job& job);
   void keep(std::uint64_t connection, const Job& job);

@@ -4,15 +4,13 @@
 #include <boost/asio/post.hpp>
 #include <charconv>
 #include <condition_variable>
+#include <thread>
 
 #include "base/json.h"
 #include "base/log.h"
 
 namespace sluice::connection {
 namespace {
-
-// Opening costs name resolution and a TLS handshake each: 200 a second keep a start of thousands from choking itself.
-constexpr std::chrono::milliseconds kSpread{5};
 
 std::uint64_t number(const std::string& id) {
   std::uint64_t n = 0;
@@ -49,12 +47,9 @@ void Runner::start(const std::vector<store::Connection>& stored) {
     replays_.go_on(number(one.id), one.account);
   }
   shared_.queue.subscribe(this);
-  std::chrono::milliseconds delay{0};
   std::shared_lock lock(mutex_);
-  for (auto& [id, connection] : connections_) {
-    connection->start(delay);
-    delay += kSpread;
-  }
+  for (auto& [id, connection] : connections_)
+    connection->start();
 }
 
 bool Runner::stop(std::chrono::milliseconds limit) {
@@ -81,10 +76,17 @@ bool Runner::stop(std::chrono::milliseconds limit) {
       waiting->changed.notify_all();
     });
   }
+  shared_.trials->stopping = true;
+  auto until = std::chrono::steady_clock::now() + limit;
   std::unique_lock lock(waiting->mutex);
   if (!waiting->changed.wait_for(lock, limit, [&] { return waiting->left == 0; })) {
     log::warn("{} connections did not close in time; what they had in flight is delivered again", waiting->left);
     return false;
+  }
+  lock.unlock();
+  while (shared_.trials->running > 0) {
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return true;
 }
@@ -97,7 +99,7 @@ void Runner::apply(const store::Connection& stored) {
     std::unique_lock lock(mutex_);
     connections_.emplace(id, made);
   }
-  made->start(std::chrono::milliseconds(0));
+  made->start();
 }
 
 void Runner::remove(const std::string& id) {
@@ -155,7 +157,7 @@ std::uint64_t Runner::purge(const std::string& id) {
 }
 
 void Runner::on_pending(std::uint64_t id, std::vector<queue::Pending> entries) {
-  if (auto connection = find(id)) return connection->pump().on_pending(std::move(entries));
+  if (auto connection = find(id)) return connection->on_pending(std::move(entries));
   // Routed to a connection that is being deleted: nobody will ask for these again.
   std::vector<queue::Settled> gone;
   for (const auto& entry : entries)

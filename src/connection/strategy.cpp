@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "connection/strategy.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -41,19 +42,37 @@ Strategy strategy_of(std::string_view name) {
   return Strategy::normal;
 }
 
-std::optional<milliseconds> ReconnectSchedule::next(bool quick) {
+milliseconds first_interval(Strategy strategy) {
+  return phases(strategy).front().every;
+}
+
+namespace {
+
+// How long after the connection was left that try comes, the first being 0; nothing behind the last one.
+std::optional<milliseconds> offset_of(Strategy strategy, unsigned number) {
+  milliseconds offset{0};
+  unsigned before = 0;
+  for (const auto& phase : phases(strategy)) {
+    if (number - before < phase.tries) return offset + phase.every * (number - before + 1);
+    offset += phase.every * phase.tries;
+    before += phase.tries;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<ReconnectSchedule::Time> ReconnectSchedule::next(Time now, bool quick) {
+  if (!left_) left_ = now;
   if (quick && quick_tries_ < kQuick.size()) {
     auto base = milliseconds(kQuick[quick_tries_++]);
-    return base / 2 + milliseconds(static_cast<std::int64_t>(static_cast<double>(base.count()) * random_()));
+    return now + base / 2 + milliseconds(static_cast<std::int64_t>(static_cast<double>(base.count()) * random_()));
   }
-  unsigned before = 0;
-  for (const auto& phase : phases(strategy_)) {
-    if (tries_ - before < phase.tries) {
-      ++tries_;
-      return phase.every +
-             milliseconds(static_cast<std::int64_t>(static_cast<double>(kJitter.count()) * (2 * random_() - 1)));
-    }
-    before += phase.tries;
+  while (auto offset = offset_of(strategy_, tries_)) {
+    ++tries_;
+    if (*left_ + *offset <= now) continue;
+    auto jitter = milliseconds(static_cast<std::int64_t>(static_cast<double>(kJitter.count()) * (2 * random_() - 1)));
+    return std::max(*left_ + *offset + jitter, now + seconds(1));
   }
   return std::nullopt;
 }

@@ -6,6 +6,7 @@
 #include <boost/json/object.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -73,6 +74,14 @@ class Delivery {
   void settle(Result<void> verdict) {
     if (auto settle = std::exchange(settle_, nullptr)) settle(std::move(verdict));
   }
+  // Has `seen` called with the verdict just before it is given, on the thread that gives it; for whoever hands the
+  // delivery on and wants to know how it ended.
+  void observe(std::function<void(const Result<void>&)> seen) {
+    settle_ = [settle = std::move(settle_), seen = std::move(seen)](Result<void> verdict) {
+      seen(verdict);
+      if (settle) settle(std::move(verdict));
+    };
+  }
 
  private:
   void drop() {
@@ -110,6 +119,20 @@ class Host {
   // An opened connection has broken. The connection closes this connector and follows its reconnect strategy.
   virtual void lost(Error error) = 0;
   virtual void received(Received command) = 0;
+  // True where the configuration is only tried (spec api.md 5.9): nothing may be left behind, no device made, and where
+  // the peer tells clients apart by an id, connection_id() must be part of it even if the configuration names one, so
+  // that a running connection is not expelled.
+  [[nodiscard]] virtual bool trial() const { return false; }
+};
+
+// Where a connector connects to, as far as it is the same for every message: what the network's part of a trial looks
+// at, and whose certificate is watched.
+struct Peer {
+  std::string host;
+  std::uint16_t port = 0;
+  bool tls = false;
+  bool http = false;  // speaks HTTP: its Date tells its clock
+  std::string ca_pem, certificate_pem, key_pem;  // normalised PEM; ca empty: the system's roots
 };
 
 // Values of a connection's configuration, read through its schema: a missing property gives the schema's default, and
@@ -149,6 +172,11 @@ class Connector {
   // Within 5 s. No callback of Host comes after it has returned.
   virtual boost::asio::awaitable<void> close() = 0;
   [[nodiscard]] virtual std::size_t max_in_flight() const = 0;
+  // Before open(), too. Nothing: not known before a message is there, or reached through somebody else (a proxy).
+  [[nodiscard]] virtual std::optional<Peer> peer() const { return std::nullopt; }
+  // In a trial in place of send(): where the protocol hides a refusal, by a way that shows it. `delivery`'s verdict is
+  // the answer to "may we publish?".
+  virtual void try_out(Delivery delivery) { send(std::move(delivery)); }
 };
 
 using Factory = std::unique_ptr<Connector> (*)(Settings settings, Host& host);

@@ -212,6 +212,19 @@ void check_together(const object& schema, const object& configuration, std::vect
     return properties.contains(name) ? json::text_or(configuration, name) : std::string();
   };
   std::string root(kRoot);
+  // Both as someone set them: the default of the one says nothing of what was meant by the other.
+  auto validity = parse_duration(json::text_or(configuration, "uplinkTimeValidity"));
+  auto strategy = json::text_or(configuration, "reconnectStrategy");
+  if (validity && validity->count() > 0 && !strategy.empty()) {
+    auto interval = std::chrono::minutes(strategy == "CALM" ? 10 : strategy == "AGGRESSIVE" ? 3 : 5);
+    if (*validity < interval) {
+      faults.push_back({root + "/uplinkTimeValidity",
+                        "is shorter than the interval of reconnectStrategy " + strategy + " (" +
+                            std::to_string(interval.count()) +
+                            "m): every message that waits for a reconnection would expire; use a longer one, or leave out "
+                            "reconnectStrategy"});
+    }
+  }
   auto certificate = text("certificate"), key = text("privateKey");
   if (text("protocol") == "TCP") {
     for (const char* name : {"certificate", "privateKey"}) {

@@ -2,12 +2,15 @@
 #include "processor/filter.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/codec.h"
 #include "base/json.h"
 
 namespace sluice::processor {
 namespace {
+
+const std::string kPlace = "upOperations/";
 
 Error wrong(const std::string& text) {
   return {ErrorKind::bad_config, text, "com-4000"};
@@ -96,7 +99,7 @@ Result<Operations::Step> Operations::read_step(const boost::json::object& operat
 Result<Operations> Operations::read(const boost::json::array& operations) {
   Operations out;
   for (std::size_t i = 0; i < operations.size(); ++i) {
-    auto place = "upOperations/" + std::to_string(i);
+    auto place = kPlace + std::to_string(i);
     if (!operations[i].is_object()) return wrong(place + ": must be an object");
     const auto& operation = operations[i].get_object();
     auto type = json::text_or(operation, "type");
@@ -128,10 +131,20 @@ Result<std::string> Operations::apply(const message::Message& message, std::stri
     if (made) {
       document = std::move(*made);
     } else if (!step.pass_on_error) {
-      return made.error().wrap("upOperations/" + std::to_string(step.index));
+      return made.error().wrap(kPlace + std::to_string(step.index));
     }
   }
   return document;
+}
+
+std::optional<std::size_t> Operations::failed_index(const Error& error) {
+  const std::string_view text = error.text;
+  const auto at = text.find(kPlace);
+  if (at == std::string_view::npos) return {};
+  std::size_t index = 0;
+  const char* from = text.data() + at + kPlace.size();
+  if (std::from_chars(from, text.data() + text.size(), index).ec != std::errc()) return {};
+  return index;
 }
 
 bool Operations::keeps(const message::Message& message) const {

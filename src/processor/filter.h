@@ -38,6 +38,8 @@ class Operations {
   // What to send in place of `document` (the message as compose() gives it). Errors: permanent, code processor-3001;
   // the text starts with the operation's place. An operation with "onError": "pass" gives its input instead.
   [[nodiscard]] Result<std::string> apply(const message::Message& message, std::string document) const;
+  // The place in upOperations of the operation that gave an error of apply(); nothing for another error.
+  static std::optional<std::size_t> failed_index(const Error& error);
 
  private:
   struct Step {

@@ -18,7 +18,7 @@ Error wrong(std::string text) {
   return {ErrorKind::bad_config, std::move(text), "com-4000"};
 }
 Error failed(std::string text) {
-  return {ErrorKind::permanent, std::move(text), "processor-3001"};
+  return {ErrorKind::permanent, std::move(text), kOperationFailed};
 }
 
 // The object within the root; the document itself where it has none (an earlier operation has removed it).

@@ -10,6 +10,8 @@
 
 namespace sluice::processor {
 
+// Code of the errors of operations that fail on a message, and of the event that tells of one.
+inline constexpr const char* kOperationFailed = "processor-3001";
 // What one operation may give (spec processors.md 4.2), in bytes.
 inline constexpr std::size_t kMaxResult = 1u << 20;
 

@@ -39,6 +39,24 @@ class Collector final : public Subscriber {
     dropped_ += count;
     changed_.notify_all();
   }
+  void on_letters_dropped(std::uint64_t, std::uint64_t count) override {
+    std::lock_guard lock(mutex_);
+    letters_dropped_ += count;
+    changed_.notify_all();
+  }
+  void on_gap(std::uint64_t, std::int64_t gap) override {
+    std::lock_guard lock(mutex_);
+    gaps_.push_back(gap);
+  }
+  std::uint64_t wait_letters_dropped(std::uint64_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, seconds(10), [&] { return letters_dropped_ >= count; });
+    return letters_dropped_;
+  }
+  std::vector<std::int64_t> gaps() {
+    std::lock_guard lock(mutex_);
+    return gaps_;
+  }
   std::vector<Pending> wait(std::uint64_t connection, std::size_t count) {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, seconds(10), [&] { return seen_[connection].size() >= count; });
@@ -54,7 +72,8 @@ class Collector final : public Subscriber {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::uint64_t, std::vector<Pending>> seen_;
-  std::uint64_t dropped_ = 0;
+  std::uint64_t dropped_ = 0, letters_dropped_ = 0;
+  std::vector<std::int64_t> gaps_;
 };
 
 class QueueTest : public testing::Test {
@@ -91,6 +110,24 @@ class QueueTest : public testing::Test {
     auto future = promise.get_future();
     queue_->append(std::move(message), [&](Result<Appended> result) { promise.set_value(std::move(result)); });
     return future.get();
+  }
+  // Gives the entry up, with a letter.
+  void give_up(std::uint64_t connection, const Pending& pending) {
+    auto letter = std::make_shared<Letter>();
+    letter->time = clock_.now();
+    letter->message = pending.message;
+    letter->decoded = pending.decoded;
+    letter->validity_ms = pending.validity_ms;
+    letter->cause = "refused";
+    letter->answer = "no such thing";
+    letter->sent = "{}";
+    letter->tries = 3;
+    queue_->settle(connection, {{pending.place, pending.bytes, Fate::dead, std::move(letter)}}, 0);
+  }
+  void expect_adds_up(std::uint64_t connection) {
+    auto state = queue_->state(connection);
+    EXPECT_EQ(state.totals.accepted, state.totals.settled() + state.count);
+    EXPECT_EQ(collector_->gaps(), std::vector<std::int64_t>{});
   }
   // Routes everything after `after` to the connection; gives the last seq.
   std::uint64_t route_all(std::uint64_t after, std::uint64_t connection) {
@@ -129,6 +166,32 @@ TEST(Layout, RoundTrips) {
   for (std::size_t cut = 0; cut < bytes.size(); ++cut)
     EXPECT_FALSE(decode_entry(bytes.substr(0, cut)));
   EXPECT_EQ(decode_entry(bytes)->seq, 7u);
+}
+
+TEST(Layout, ReadsEntriesOfTheFirstForm) {
+  std::string bytes = "\1";
+  for (std::uint64_t n : {7u, 1234u, 99u, 5u})
+    put_varint(bytes, n);
+  auto entry = decode_entry(bytes);
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->seq, 7u);
+  EXPECT_EQ(entry->validity_ms, 5);
+  EXPECT_FALSE(entry->has_device);
+  EXPECT_FALSE(entry->again);
+}
+
+TEST(Layout, AnEntryThatCarriesItsMessagePinsNothing) {
+  Entry entry;
+  entry.seq = 7;
+  entry.record = "record";
+  entry.again = true;
+  entry.device = device_hash("0018B20000000B20");
+  auto read = decode_entry(encode_entry(entry));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->seq, 0u);
+  EXPECT_EQ(read->record, "record");
+  EXPECT_TRUE(read->again);
+  EXPECT_EQ(read->device, entry.device);
 }
 
 TEST(Repeats, ForgetsAfterTenMinutesAndStaysBounded) {
@@ -250,6 +313,177 @@ TEST_F(QueueTest, FullRefusesAndTakesAgain) {
   EXPECT_EQ(refused.error().kind, ErrorKind::transient);
   EXPECT_TRUE(refused.error().wait);
   EXPECT_EQ(refused.error().code, "com-5003");
+}
+
+TEST_F(QueueTest, BoundsOfOneListAreItsOwn) {
+  open();
+  queue_->set_bounds(3, {.max_count = 2});
+  for (int i = 0; i < 5; ++i)
+    ASSERT_TRUE(append(report(i, i)));
+  auto messages = queue_->next(0, 10, milliseconds(0));
+  std::vector<Routed> routed;
+  for (const auto& message : messages)
+    routed.push_back({message, {{3, nullptr, 0}, {4, nullptr, 0}}});
+  queue_->put(std::move(routed), {messages.back()->seq, {}});
+  EXPECT_EQ(collector_->wait_dropped(3), 3u);
+  EXPECT_EQ(queue_->count(3), 2u);
+  EXPECT_EQ(queue_->count(4), 5u);
+  EXPECT_EQ(queue_->state(3).totals.fates[static_cast<std::size_t>(Fate::dropped)], 3u);
+  expect_adds_up(3);
+}
+
+TEST_F(QueueTest, LettersStayUntilTheyAreResentOrDiscarded) {
+  open();
+  for (int i = 1; i <= 3; ++i)
+    ASSERT_TRUE(append(report(i, i)));
+  route_all(0, 3);
+  collector_->wait(3, 3);
+  auto entries = queue_->read(3, 0, 10);
+  for (const auto& entry : entries) {
+    give_up(3, entry);
+    clock_.now_ += 1000;
+  }
+  open();  // over a restart
+  auto page = queue_->letters(3, {});
+  ASSERT_EQ(page.total, 3u);
+  ASSERT_EQ(page.letters.size(), 3u);
+  EXPECT_EQ(page.letters[0].message->fcnt_up, 3);  // newest first
+  EXPECT_EQ(queue_->letters(3, {.offset = 1, .limit = 1}).letters.at(0).message->fcnt_up, 2);
+  EXPECT_EQ(queue_->letters(3, {.dev_eui = "0000000000000002"}).total, 1u);
+  EXPECT_EQ(queue_->letters(3, {.from = page.letters[1].time}).total, 2u);
+  EXPECT_EQ(queue_->letters(3, {.to = page.letters[1].time}).total, 1u);
+  auto one = queue_->letter(3, page.letters[0].id);
+  ASSERT_TRUE(one);
+  EXPECT_EQ(one->answer, "no such thing");
+  EXPECT_EQ(one->tries, 3u);
+  EXPECT_EQ(queue_->state(3).letters, 3u);
+  EXPECT_EQ(queue_->count(3), 0u);
+
+  EXPECT_EQ(queue_->resend(3, {page.letters[0].id, 999}), 1u);
+  auto again = collector_->wait(3, 1);
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_TRUE(again[0].again);
+  EXPECT_EQ(again[0].message->fcnt_up, 3);
+  EXPECT_EQ(again[0].decoded->driver_id, "a:b:1");
+  EXPECT_EQ(queue_->discard(3, {page.letters[1].id}), 1u);
+  EXPECT_EQ(queue_->letters(3, {}).total, 1u);
+  EXPECT_EQ(queue_->resend(3, {}), 1u);
+  EXPECT_EQ(queue_->state(3).letters, 0u);
+  open();
+  auto rest = queue_->read(3, 0, 10);
+  ASSERT_EQ(rest.size(), 2u);
+  EXPECT_EQ(rest[0].message->body, again[0].message->body);
+  EXPECT_EQ(rest[1].message->fcnt_up, 1);
+  expect_adds_up(3);
+  EXPECT_EQ(queue_->state(3).totals.accepted, 5u);
+  EXPECT_EQ(queue_->state(3).totals.fates[static_cast<std::size_t>(Fate::dead)], 3u);
+}
+
+TEST_F(QueueTest, OfTooManyLettersTheOldestGo) {
+  options_.letters_max_count = 2;
+  options_.letters_max_age = std::chrono::hours(1);
+  open();
+  for (int i = 1; i <= 5; ++i)
+    ASSERT_TRUE(append(report(i, i)));
+  route_all(0, 3);
+  collector_->wait(3, 5);
+  for (const auto& entry : queue_->read(3, 0, 10))
+    give_up(3, entry);
+  EXPECT_EQ(collector_->wait_letters_dropped(3), 3u);
+  auto page = queue_->letters(3, {});
+  ASSERT_EQ(page.letters.size(), 2u);
+  EXPECT_EQ(page.letters[1].message->fcnt_up, 4);
+  clock_.now_ += milliseconds(std::chrono::hours(2)).count();
+  EXPECT_EQ(collector_->wait_letters_dropped(5), 5u);
+  EXPECT_EQ(queue_->state(3).letters, 0u);
+  EXPECT_EQ(queue_->state(3).letter_bytes, 0u);
+}
+
+TEST_F(QueueTest, TotalsAddUpThroughAllThatCanHappen) {
+  open();
+  for (int i = 1; i <= 10; ++i)
+    ASSERT_TRUE(append(report(i, i)));
+  route_all(0, 3);
+  collector_->wait(3, 10);
+  auto entries = queue_->read(3, 0, 10);
+  queue_->settle(3, {{entries[0].place, entries[0].bytes}, {entries[1].place, entries[1].bytes, Fate::filtered}},
+                 entries[2].place);
+  queue_->settle(3, {{entries[2].place, entries[2].bytes, Fate::expired}}, entries[3].place);
+  give_up(3, entries[3]);
+  open();
+  auto state = queue_->state(3);
+  EXPECT_EQ(state.totals.accepted, 10u);
+  EXPECT_EQ(state.totals.fates, (std::array<std::uint64_t, kFates>{1, 1, 1, 1, 0}));
+  EXPECT_EQ(state.count, 6u);
+  std::uint64_t end = 0;
+  EXPECT_EQ(queue_->purge(3, &end), 6u);
+  EXPECT_GT(end, entries[9].place);
+  queue_->settle(3, {{entries[9].place, entries[9].bytes}}, 0);  // came too late: it has been purged
+  EXPECT_TRUE(queue_->put_again(3, {{entries[0].message, nullptr, 0}}));
+  state = queue_->state(3);
+  EXPECT_EQ(state.totals.accepted, 11u);
+  EXPECT_EQ(state.totals.fates, (std::array<std::uint64_t, kFates>{1, 1, 1, 1, 6}));
+  expect_adds_up(3);
+  queue_->forget(3);
+  EXPECT_EQ(queue_->state(3).totals.accepted, 0u);
+  EXPECT_EQ(queue_->letters(3, {}).total, 0u);
+  expect_adds_up(3);
+}
+
+TEST_F(QueueTest, AListIsReadWithoutSomeDevicesOrForOneAlone) {
+  open();
+  for (int i = 1; i <= 30; ++i)
+    ASSERT_TRUE(append(report(i % 3, i)));
+  route_all(0, 3);
+  collector_->wait(3, 30);
+  auto all = queue_->read(3, 0, 100);
+  ReadFilter without;
+  without.without.insert(device_hash("0000000000000001"));
+  auto batch = queue_->read_some(3, 0, 100, without);
+  EXPECT_EQ(batch.entries.size(), 20u);
+  EXPECT_TRUE(batch.end);
+  EXPECT_EQ(batch.last, all.back().place);
+  ReadFilter only;
+  only.only = device_hash("0000000000000001");
+  only.scan = 6;
+  batch = queue_->read_some(3, 0, 100, only);
+  ASSERT_EQ(batch.entries.size(), 2u);
+  EXPECT_EQ(batch.entries[0].message->fcnt_up, 1);
+  EXPECT_FALSE(batch.end);
+  EXPECT_EQ(batch.last, all[5].place);
+  only.scan = 100;
+  only.up_to = all[9].place;
+  batch = queue_->read_some(3, batch.last, 100, only);
+  ASSERT_EQ(batch.entries.size(), 2u);
+  EXPECT_EQ(batch.entries[1].message->fcnt_up, 10);
+  EXPECT_TRUE(batch.end);
+}
+
+TEST_F(QueueTest, TheLogIsFoundByTime) {
+  open();
+  EXPECT_EQ(queue_->seq_before(0), 0u);
+  auto start = clock_.now();
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_TRUE(append(report(1, i)));
+    clock_.now_ += 1000;
+  }
+  EXPECT_EQ(queue_->seq_before(start), 0u);
+  EXPECT_EQ(queue_->seq_before(start + 1), 1u);
+  EXPECT_EQ(queue_->seq_before(start + 20'000), 20u);
+  EXPECT_EQ(queue_->seq_before(start + 1'000'000), 50u);
+  auto messages = queue_->stored_after(20, 2);
+  ASSERT_EQ(messages.size(), 2u);
+  EXPECT_EQ(messages[0]->fcnt_up, 20);
+  EXPECT_EQ(queue_->newest(), 50u);
+}
+
+TEST_F(QueueTest, KeptFactsStayAndGo) {
+  open();
+  EXPECT_TRUE(queue_->keep_fact("paused/1", "1"));
+  open();
+  EXPECT_EQ(queue_->fact("paused/1"), "1");
+  EXPECT_TRUE(queue_->keep_fact("paused/1", ""));
+  EXPECT_FALSE(queue_->fact("paused/1"));
 }
 
 TEST_F(QueueTest, FactsStay) {

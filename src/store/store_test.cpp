@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sstream>
 
+#include "base/codec.h"
 #include "base/json.h"
 #include "store/driver_log.h"
 #include "store/events.h"
@@ -183,6 +184,115 @@ TEST_F(StoreTest, BringsAnOldSchemaUpToDate) {
   auto newer = open_sqlite(directory_, SecretBox(key_), clock_);
   ASSERT_FALSE(newer);
   EXPECT_NE(newer.error().text.find("newer version"), std::string::npos);
+}
+
+// What a version without members kept: a client of one account, and downlink URLs in clear.
+TEST_F(StoreTest, ClientsOfAnOldSchemaBecomeMembers) {
+  store_.reset();
+  std::filesystem::remove_all(directory_);
+  std::filesystem::create_directory(directory_);
+  const std::string uuid = "0b6b8a4e-1111-4222-8333-444455556666";
+  {
+    auto database = Database::open(directory_ + "/sluice.db");
+    ASSERT_TRUE(migrate(**database, 3));
+    ASSERT_TRUE((*database)->execute("INSERT INTO accounts VALUES ('1', 'default'), ('2', 'other')"));
+    ASSERT_TRUE((*database)->execute(
+        "INSERT INTO clients VALUES ('admin', '1', 3, 'hash', 'epoch'), ('reader', '2', 0, 'h', 'e')"));
+    auto sealed = SecretBox(key_).seal(R"({"/configuration/password":"p"})", "connection:1");
+    auto sql = "INSERT INTO connections VALUES (1, '1', '{}', '" + sealed + "', '" + uuid + "', '" +
+               to_hex(sha256(uuid)) + "', 5, 5)";
+    ASSERT_TRUE((*database)->execute(sql.c_str()));
+  }
+  open();
+  auto admin = store_->client("admin");
+  ASSERT_TRUE(admin && *admin);
+  EXPECT_EQ((*admin)->account, "1");
+  EXPECT_EQ((*admin)->role, Role::owner);
+  EXPECT_EQ((*admin)->secret_hash, "hash");
+  EXPECT_EQ((*admin)->token_epoch, "epoch");
+  auto members = store_->accounts().members("2");
+  ASSERT_EQ(members->size(), 1u);
+  EXPECT_EQ((*members)[0].client_id, "reader");
+  EXPECT_EQ((*members)[0].role, Role::reader);
+  EXPECT_GT((*members)[0].since, 0);
+  EXPECT_GT((*store_->account("1"))->created, 0);
+  EXPECT_FALSE(*store_->accounts().standing("reader", "1"));
+  auto found = store_->connection_of_downlink(uuid);
+  ASSERT_TRUE(found && *found);
+  EXPECT_EQ((*found)->id, "1");
+  EXPECT_EQ((*found)->secrets.at("/configuration/password"), "p");
+  store_.reset();
+  EXPECT_EQ(files().find(uuid), std::string::npos);
+}
+
+TEST_F(StoreTest, KeepsTheRulesOfMembers) {
+  ASSERT_TRUE(store_->put_account({.id = "1", .name = "one"}));
+  ASSERT_TRUE(store_->put_client({.client_id = "ann", .account = "1", .role = Role::owner}));
+  ASSERT_TRUE(store_->put_client({.client_id = "bob", .account = ""}));
+  auto& accounts = store_->accounts();
+  auto ann = (*accounts.members("1"))[0];
+  EXPECT_EQ(accounts.set_role("1", ann.id, Role::reader).error().code, "com-4009");
+  EXPECT_EQ(accounts.erase_member("1", ann.id, "").error().code, "com-4009");
+  auto bob = accounts.insert_member("1", "bob", Role::owner);
+  ASSERT_TRUE(bob);
+  EXPECT_EQ(accounts.insert_member("1", "bob", Role::reader).error().code, "com-4009");
+  EXPECT_EQ(accounts.insert_member("1", "nobody", Role::reader).error().code, "com-4004");
+  EXPECT_EQ(accounts.insert_member("7", "bob", Role::reader).error().code, "com-4004");
+  EXPECT_EQ(accounts.set_role("2", ann.id, Role::reader).error().code, "com-4004");
+  EXPECT_TRUE(accounts.set_role("1", ann.id, Role::reader));
+  EXPECT_EQ((*accounts.standing("ann", "1"))->role, Role::reader);
+  EXPECT_TRUE(accounts.erase_member("1", ann.id, ""));
+  EXPECT_FALSE(*store_->client("ann"));  // nowhere a member any more
+  EXPECT_FALSE(*accounts.standing("ann", "1"));
+
+  auto personal = accounts.insert({.name = "p", .type = AccountType::personal}, "bob");
+  ASSERT_TRUE(personal);
+  EXPECT_EQ(accounts.insert({.name = "q", .type = AccountType::personal}, "bob").error().code, "com-4009");
+  EXPECT_EQ(accounts.insert_member(personal->id, "ann", Role::reader).error().code, "com-4009");
+  EXPECT_EQ(accounts.of_user("bob")->size(), 2u);
+  EXPECT_EQ((*store_->client("bob"))->account, "1");  // the first by number
+  ASSERT_TRUE(store_->insert_connection(connection(personal->id)));
+  EXPECT_EQ(accounts.erase(personal->id).error().code, "com-4009");
+  ASSERT_TRUE(store_->erase_connection("1"));
+  EXPECT_TRUE(accounts.erase(personal->id));
+  EXPECT_EQ(accounts.erase(personal->id).error().code, "com-4004");
+}
+
+TEST_F(StoreTest, RemembersEndedTokensAsLongAsNeeded) {
+  auto& accounts = store_->accounts();
+  ASSERT_TRUE(accounts.end_token("one", clock_.time + 1000));
+  ASSERT_TRUE(accounts.end_token("one", clock_.time + 1000));
+  EXPECT_TRUE(*accounts.is_ended("one"));
+  EXPECT_FALSE(*accounts.is_ended("two"));
+  clock_.time += 2000;
+  ASSERT_TRUE(accounts.end_token("two", clock_.time + 1000));
+  EXPECT_FALSE(*accounts.is_ended("one"));
+}
+
+TEST_F(StoreTest, SealsEverySecretAnewOrNone) {
+  auto made = store_->insert_connection(connection());
+  ASSERT_TRUE(store_->insert_binder({.id = "b", .account = "1", .as_key = "as-key"}));
+  ASSERT_TRUE(store_->put_setting("token-signing-key", "signing"));
+  store_.reset();
+  const SecretBox old(key_), fresh(std::string(32, 'n')), wrong(std::string(32, 'w'));
+  EXPECT_EQ(sealed_with(directory_, old)->value_or(false), true);
+  EXPECT_EQ(sealed_with(directory_, fresh)->value_or(true), false);
+  EXPECT_FALSE(*sealed_with(directory_ + "/nothing", old));
+  EXPECT_FALSE(seal_anew(directory_, wrong, fresh));
+  EXPECT_EQ(sealed_with(directory_, old)->value_or(false), true);
+  auto before = files();
+  auto count = seal_anew(directory_, old, fresh);
+  ASSERT_TRUE(count) << count.error().text;
+  EXPECT_EQ(*count, 5u);  // secrets, downlink URL, binder's key, two settings
+  EXPECT_EQ(sealed_with(directory_, fresh)->value_or(false), true);
+  EXPECT_EQ(sealed_with(directory_, old)->value_or(true), false);
+  EXPECT_FALSE(open_sqlite(directory_, old, clock_));
+  key_ = std::string(32, 'n');
+  open();
+  EXPECT_EQ((*store_->connection("1"))->secrets, made->secrets);
+  EXPECT_EQ((*store_->connection("1"))->downlink_uuid, made->downlink_uuid);
+  EXPECT_EQ((*store_->binder("b"))->as_key, "as-key");
+  EXPECT_EQ(**store_->setting("token-signing-key"), "signing");
 }
 
 TEST_F(StoreTest, AFileThatIsNoDatabaseIsNamed) {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The test kit: Sluice, brokers and servers as real processes on free ports. Standard library only."""
+"""The test kit: Sluice, brokers and servers as real processes on free ports. Every answer of Sluice that a test sees through
+Api is held against the contract (contract.py)."""
 import base64
 import hashlib
 import json
@@ -16,6 +17,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+
+from lib import contract
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BINARY = pathlib.Path(os.environ.get("SLUICE_BINARY", ROOT / "build/release/sluice"))
@@ -105,15 +108,18 @@ class Api:
         request = urllib.request.Request(url, data=body, method=method, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, answer.read().decode(), answer.headers
+                got = answer.status, answer.read().decode(), answer.headers
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, error.read().decode(errors="replace"), error.headers
+                got = error.code, error.read().decode(errors="replace"), error.headers
+        if url.startswith(self.host + "/"):
+            contract.check(self.host, method, url, *got[:1], got[2], got[1])
+        return got
 
-    def call(self, method, path, body=None, headers=None):
+    def call(self, method, path, body=None, headers=None, root=None):
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", **(headers or {})} if data is not None else headers
-        status, text, got = self.raw(method, self.url + path, data, headers)
+        status, text, got = self.raw(method, (root or self.url) + path, data, headers)
         if status >= 400:
             raise ApiError(status, text, got)
         return json.loads(text) if text else None
@@ -132,6 +138,16 @@ class Api:
 
     def delete(self, path):
         return self.call("DELETE", path)
+
+    def admin(self, method, path, body=None):
+        """Below /iot-admin/v1."""
+        return self.call(method, path, body, root=self.host + "/iot-admin/v1")
+
+    def with_token(self, token):
+        """The same API by another token."""
+        other = object.__new__(Api)
+        other.host, other.url, other.token = self.host, self.url, token
+        return other
 
     def metric(self, name, **labels):
         """Sum of the series of that name with those labels, 0 where there is none."""
@@ -155,7 +171,8 @@ class Api:
 class Sluice:
     """`sluice serve` on a free port with its data below `directory`."""
 
-    def __init__(self, directory, env=None, binary=BINARY, wrapper=()):
+    def __init__(self, directory, env=None, binary=BINARY, wrapper=(), options=()):
+        self.options = list(options)
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.data = self.directory / "data"
@@ -166,7 +183,8 @@ class Sluice:
         self.start()
 
     def start(self, seconds=20):
-        self.process = Process([*self.wrapper, self.binary, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}"],
+        self.process = Process([*self.wrapper, self.binary, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}",
+                                *self.options],
                                self.directory / "sluice.log", self.env)
 
         def ready():

@@ -9,6 +9,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <unordered_map>
 
+#include "base/codec.h"
+#include "connector/address.h"
 #include "connector/http/request.h"
 
 namespace sluice::connector::http {
@@ -32,6 +34,7 @@ class HttpConnector : public Connector {
     HttpRequest request = plan_->base;
     request.url = origin;
     request.connect_only = true;
+    if (host_.trial()) ask_for_head(request);
     if (state_->stopped) co_return Error{ErrorKind::cancelled, "closed before it was opened"};
     // Shared, since the answer may come after this coroutine was destroyed.
     struct Answer {
@@ -47,7 +50,31 @@ class HttpConnector : public Connector {
     co_await answer->arrived.async_wait(asio::as_tuple(asio::use_awaitable));
     if (!answer->result) co_return Error{ErrorKind::cancelled, "given up"};
     if (!*answer->result) co_return verdict_of(answer->result->error());
+    if (answer->result->value().status == 401) {
+      co_return Error{ErrorKind::bad_config, "the endpoint answers 401 (unauthorised) to a HEAD request"};
+    }
     co_return Result<void>();
+  }
+
+  [[nodiscard]] std::optional<Peer> peer() const override {
+    if (!plan_ || !plan_->base.proxy.empty()) return std::nullopt;
+    auto origin = fixed_origin(plan_->url);
+    Peer peer;
+    peer.http = true;
+    peer.tls = equals_ignoring_case(std::string_view(origin).substr(0, 8), "https://");
+    auto start = origin.find("://");
+    if (start == std::string::npos) return std::nullopt;
+    auto authority = origin.substr(start + 3);
+    if (auto user = authority.rfind('@'); user != std::string::npos) authority.erase(0, user + 1);
+    auto address = parse_address(authority);
+    if (!address) return std::nullopt;
+    peer.host = address->host;
+    std::uint16_t usual = peer.tls ? 443 : 80;
+    peer.port = address->port ? address->port : usual;
+    peer.ca_pem = plan_->base.ca_pem;
+    peer.certificate_pem = plan_->base.certificate_pem;
+    peer.key_pem = plan_->base.key_pem;
+    return peer;
   }
 
   void send(Delivery delivery) override {
@@ -69,6 +96,19 @@ class HttpConnector : public Connector {
   [[nodiscard]] std::size_t max_in_flight() const override { return kMaxInFlight; }
 
  private:
+  // A trial sends no message, but may ask: wrong credentials show in the answer. Only with what is the same for every
+  // message.
+  void ask_for_head(HttpRequest& request) const {
+    auto url = plan_->url.text();
+    if (url.find_first_of("{}") != std::string::npos) return;
+    request.connect_only = false;
+    request.method = "HEAD";
+    request.url = url;
+    for (const auto& [name, pattern] : plan_->headers) {
+      if (pattern.text().find_first_of("{}") == std::string::npos) request.headers.emplace_back(name, pattern.text());
+    }
+  }
+
   using Done = std::function<void(Result<HttpResponse>)>;
   // Outlives the connector in answers that are still on their way to the strand. Only touched there.
   struct State {

@@ -4,6 +4,7 @@
 #include "connector/connector.h"
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "connector/address.h"
@@ -60,7 +61,8 @@ Result<TransportOptions> read_transport(const Settings& settings) {
   return out;
 }
 
-Result<Configuration> read_configuration(const Settings& settings, const std::string& connection_id) {
+Result<Configuration> read_configuration(const Settings& settings, const std::string& connection_id,
+                                         bool trial) {
   Configuration out;
   auto transport = read_transport(settings);
   if (!transport) return transport.error();
@@ -75,6 +77,11 @@ Result<Configuration> read_configuration(const Settings& settings, const std::st
   out.client.keep_alive = std::chrono::seconds(settings.integer("keepAlive"));
   out.client.ping_timeout = std::min<std::chrono::milliseconds>(out.client.keep_alive, std::chrono::seconds(10));
   out.client.max_in_flight = kMaxInFlight;
+  if (trial) {
+    // An id of its own: with the configured one the broker would expel the connection that runs.
+    auto given = settings.text("clientId");
+    out.client.client_id = (given.empty() ? "sluice" : given) + "-" + connection_id;
+  }
   auto uplink = message::Pattern::parse(settings.text("uplinkTopicPattern"));
   if (!uplink) return uplink.error().wrap("uplinkTopicPattern");
   out.uplink_topic = *uplink;
@@ -106,7 +113,7 @@ struct Parts {
 class MqttConnector : public Connector {
  public:
   MqttConnector(Settings settings, Host& host)
-      : host_(host), configuration_(read_configuration(settings, host.connection_id())) {
+      : host_(host), configuration_(read_configuration(settings, host.connection_id(), host.trial())) {
     if (!configuration_) return;
     const auto& text = configuration_->uplink_topic.text();
     if (text.find_first_of("{}") == std::string::npos) fixed_topic_ = text;
@@ -150,7 +157,32 @@ class MqttConnector : public Connector {
 
   boost::asio::awaitable<void> close() override {
     open_ = false;
+    if (asking_) co_await asking_->close();
     if (client_) co_await client_->close();
+  }
+
+  [[nodiscard]] std::optional<Peer> peer() const override {
+    if (!configuration_) return std::nullopt;
+    const auto& transport = configuration_->client.transport;
+    return Peer{transport.host,   transport.port,          transport.protocol != Protocol::tcp, false,
+                transport.ca_pem, transport.certificate_pem, transport.key_pem};
+  }
+
+  // A broker of MQTT 3.1.1 acknowledges what it denies. One that speaks 5 as well says so there.
+  void try_out(Delivery delivery) override {
+    if (configuration_->client.version == kVersion5 || configuration_->qos == 0) return send(std::move(delivery));
+    auto options = configuration_->client;
+    options.version = kVersion5;
+    options.client_id += "-5";
+    asking_ = Client::make(host_.executor(), options);
+    auto kept = std::make_shared<Delivery>(std::move(delivery));
+    boost::asio::co_spawn(host_.executor(), asking_->connect(),
+                          [this, weak = std::weak_ptr<bool>(alive_), client = asking_, kept](
+                              std::exception_ptr failed, const Result<void>& connected) {
+                            if (weak.expired()) return;
+                            if (!failed && connected && client->is_open()) std::swap(client_, asking_);
+                            if (client_->is_open()) send(std::move(*kept));
+                          });
   }
 
   [[nodiscard]] std::size_t max_in_flight() const override {
@@ -198,6 +230,8 @@ class MqttConnector : public Connector {
   Host& host_;
   Result<Configuration> configuration_;
   std::shared_ptr<Client> client_;
+  std::shared_ptr<Client> asking_;  // of a trial
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what ends later sees by it that we are gone
   std::string fixed_topic_;  // where it is the same for every message
   bool open_ = false;
 };
