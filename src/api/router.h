@@ -26,10 +26,12 @@ enum class Body : std::uint8_t { none, json, any };
 
 // What the routes share from request to request.
 struct State {
-  explicit State(const Context& context) : auth(context.store, context.clock, context.auth) {}
+  explicit State(const Context& context)
+      : auth(context.store, context.clock, context.auth),
+        downlinks(context.downlinks_per_second, std::chrono::seconds(1)) {}
   Auth auth;
   SlidingLimit token_failures{10, std::chrono::minutes(5)};
-  SlidingLimit downlinks{20, std::chrono::seconds(1)};
+  SlidingLimit downlinks;
   Places streams{100, 20};  // by account
   // Trials of connections under way. Shared, since one may end after us.
   std::shared_ptr<std::atomic<int>> trials = std::make_shared<std::atomic<int>>(0);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "binder/binders.h"
+#include "binder/downlink_sender.h"
 #include "connection/manager.h"
 #include "connector/registry.h"
 #include "driver/catalogue.h"
@@ -85,6 +86,12 @@ struct Context {
   // How long a connection's debug mode lasts (spec api.md 5.1).
   std::chrono::milliseconds debug_limit = std::chrono::hours(48);
   std::vector<std::string> cors_origins = {};  // "https://console.example.com"; none: no cross-origin calls
+
+  // Those on their way to a network server: as binder::DownlinkSender::queued and purge.
+  std::function<binder::QueuedDownlinkPage(const std::string& connection_id, std::size_t offset, std::size_t limit)>
+      queued_downlinks = {};
+  std::function<std::size_t(const std::string& connection_id)> purge_downlinks = {};
+  std::size_t downlinks_per_second = 20;  // requests to one downlink URL; 0: no limit
 };
 
 // The real parts, as `app` has them.
