@@ -536,9 +536,8 @@ void Connection::lost(Error error) {
 void Connection::received(connector::Received received) {
   if (!active_ || !json::bool_or(configuration_, "downlinkEnabled", true)) {
     // Came while the subscription was ending.
-    auto now = shared_.clock.now();
-    pump_->windows().add(Counter::downlinks, now);
-    pump_->windows().add(Counter::downlinks_lost, now);
+    pump_->count(Counter::downlinks);
+    pump_->count(Counter::downlinks_lost);
     if (received.acknowledge) received.acknowledge();
     return;
   }

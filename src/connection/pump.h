@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
@@ -91,7 +92,11 @@ class Pump : public std::enable_shared_from_this<Pump> {
   void on_purged(std::uint64_t end, std::uint64_t count);
   // True when something was delivered since open().
   [[nodiscard]] bool has_delivered() const { return delivered_since_open_; }
-  [[nodiscard]] Windows& windows() { return windows_; }
+  [[nodiscard]] Windows& windows() { return *windows_; }
+  // The same, for who outlives the pump.
+  [[nodiscard]] std::shared_ptr<Windows> shared_windows() const { return windows_; }
+  // Counts in the windows and in the metrics. From any thread.
+  void count(Counter counter, std::uint64_t n = 1);
   // Arrival of the oldest message in memory; nothing when none is loaded.
   [[nodiscard]] std::optional<UnixMillis> oldest() const;
   // How many messages a second the backlog shrinks by, over the last seconds; 0 where it does not. From any thread.
@@ -102,6 +107,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
     queue::Pending pending;
     unsigned tries = 0;
     UnixMillis checked = 0;  // when its age was last looked at
+    std::size_t sent = 0;    // bytes of the last try
     bool in_flight = false;
     std::shared_ptr<connector::Delivery::Answer> answer = {};  // of the last try
   };
@@ -143,9 +149,9 @@ class Pump : public std::enable_shared_from_this<Pump> {
   [[nodiscard]] std::uint64_t low() const;
   [[nodiscard]] std::int64_t validity_of(const queue::Pending& pending) const;
   bool expired(Item& item);
-  void lost(Items::iterator item, queue::Fate fate);
+  void lost(Items::iterator item, Counter why, queue::Fate fate);
   void give_up(Items::iterator item, const Error& error);
-  void count_lost(std::uint64_t count);
+  void count_lost(Counter why, std::uint64_t count);
   void measure(std::uint64_t came, std::uint64_t went);
   void note(const message::Message& message, message::Stage stage, std::string_view text = {},
             std::string_view document = {}) {
@@ -189,9 +195,9 @@ class Pump : public std::enable_shared_from_this<Pump> {
 
   std::vector<queue::Settled> settled_;
   bool flush_posted_ = false;
-  Windows windows_;
-  std::shared_ptr<Metrics::Value> delivered_total_, failed_total_, lost_total_, expired_total_, retries_total_,
-      again_total_, in_flight_gauge_;
+  const std::shared_ptr<Windows> windows_ = std::make_shared<Windows>();
+  std::array<std::shared_ptr<Metrics::Value>, kCounters> totals_;
+  std::shared_ptr<Metrics::Value> retries_total_, again_total_, in_flight_gauge_;
   std::shared_ptr<Metrics::Histogram> latency_;
 };
 

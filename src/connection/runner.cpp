@@ -146,7 +146,7 @@ WindowCounts Runner::windows(const std::string& id) const {
 }
 
 void Runner::count(const std::string& id, Counter counter) {
-  if (auto connection = find(id)) connection->pump().windows().add(counter, shared_.clock.now());
+  if (auto connection = find(id)) connection->pump().count(counter);
 }
 
 std::uint64_t Runner::purge(const std::string& id) {

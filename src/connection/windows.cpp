@@ -26,7 +26,7 @@ void Windows::add(Counter counter, UnixMillis now, std::uint64_t n) {
   std::lock_guard lock(mutex_);
   auto minute = minute_of(now);
   forget(minute);
-  minutes_[minute][static_cast<std::size_t>(counter)] += static_cast<std::uint32_t>(n);
+  minutes_[minute][static_cast<std::size_t>(counter)] += n;
 }
 
 void Windows::seen(const std::string& dev_eui, UnixMillis now) {

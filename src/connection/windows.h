@@ -12,15 +12,21 @@
 
 namespace sluice::connection {
 
+// What is counted of a connection (spec api.md 5.7). uplinks_lost is the sum of filtered, expired and dropped.
 enum class Counter : std::uint8_t {
   uplinks,
   uplinks_failed,
   uplinks_lost,
   downlinks,
   downlinks_failed,
-  downlinks_lost
+  downlinks_lost,
+  uplinks_delivered,
+  uplinks_filtered,
+  uplinks_expired,
+  uplinks_dropped,  // purged, over the list's bounds, or come while the connection was not active
+  uplink_bytes      // of the delivered ones, as they were sent
 };
-constexpr std::size_t kCounters = 6;
+constexpr std::size_t kCounters = 11;
 
 struct WindowCounts {
   std::uint64_t active_things_1h = 0, active_things_24h = 0;
@@ -38,7 +44,7 @@ class Windows {
  private:
   void forget(std::int64_t minute);
   mutable std::mutex mutex_;
-  std::map<std::int64_t, std::array<std::uint32_t, kCounters>> minutes_;
+  std::map<std::int64_t, std::array<std::uint64_t, kCounters>> minutes_;
   std::unordered_map<std::string, std::int64_t> devices_;  // DevEUI -> minute last seen
   std::int64_t swept_ = 0;
 };
