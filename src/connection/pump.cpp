@@ -30,10 +30,6 @@ double random_share() {
   return std::uniform_real_distribution<double>(0, 1)(generator);
 }
 
-std::vector<double> latency_bounds() {
-  return {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60, 300, 3600};
-}
-
 struct Total {
   const char *name, *help;
 };
@@ -59,9 +55,10 @@ Pump::Pump(Dependencies dependencies, std::uint64_t connection, std::string acco
       connection_(connection),
       connection_text_(std::to_string(connection)),
       account_(std::move(account)),
+      label_(dependencies.metrics.bounded("connection", connection_text_)),
       retry_timer_(dependencies.strand),
       token_timer_(dependencies.strand) {
-  Metrics::Labels labels{{"connection", connection_text_}};
+  Metrics::Labels labels{{"connection", label_}};
   auto& m = deps_.metrics;
   for (std::size_t i = 0; i < kCounters; ++i)
     totals_[i] = m.counter(kTotals[i].name, kTotals[i].help, labels);
@@ -69,7 +66,7 @@ Pump::Pump(Dependencies dependencies, std::uint64_t connection, std::string acco
   again_total_ = m.counter("sluice_connection_again_total", "Messages resent or replayed by a user's wish.", labels);
   in_flight_gauge_ = m.gauge("sluice_connection_in_flight", "Messages sent and not yet acknowledged.", labels);
   latency_ = m.histogram("sluice_connection_latency_seconds", "From arrival to the peer's acknowledgement.",
-                         latency_bounds(), labels);
+                         std::vector<double>(kLatencyBounds.begin(), kLatencyBounds.end()), labels);
 }
 
 void Pump::open(connector::Connector& connector, std::function<void(Error)> trouble) {
@@ -106,7 +103,7 @@ void Pump::close() {
   token_timer_.cancel();
   token_waiting_ = false;
   in_flight_ = 0;
-  in_flight_gauge_->set(0);
+  show_in_flight();
   shrinking_ = 0;
   behind_ = true;
 }
@@ -358,6 +355,11 @@ void Pump::refilled(const std::string& name, queue::Batch batch, std::uint64_t u
   }
 }
 
+void Pump::show_in_flight() {
+  auto now = static_cast<std::int64_t>(in_flight_);
+  in_flight_gauge_->add(now - std::exchange(shown_in_flight_, now));
+}
+
 bool Pump::may_start() {
   if (!connector_ || paused_ || in_flight_ >= connector_->max_in_flight()) return false;
   if (settings_->rate == 0) return true;
@@ -488,7 +490,7 @@ void Pump::start(Items::iterator item) {
   ++in_flight_;
   item->second.in_flight = true;
   item->second.sent = body->size();
-  in_flight_gauge_->set(static_cast<std::int64_t>(in_flight_));
+  show_in_flight();
   if (pending.again && item->second.tries == 0) again_total_->add();
   item->second.answer = std::make_shared<connector::Delivery::Answer>();
   connector::Delivery delivery(
@@ -506,7 +508,7 @@ void Pump::start(Items::iterator item) {
 
 void Pump::verdict(std::uint64_t place, Result<void> result) {
   --in_flight_;
-  in_flight_gauge_->set(static_cast<std::int64_t>(in_flight_));
+  show_in_flight();
   auto item = items_.find(place);
   if (item != items_.end()) {
     item->second.in_flight = false;
@@ -515,7 +517,10 @@ void Pump::verdict(std::uint64_t place, Result<void> result) {
       count(Counter::uplinks_delivered);
       count(Counter::uplink_bytes, item->second.sent);
       note(*item->second.pending.message, message::Stage::delivered);
-      latency_->observe(static_cast<double>(deps_.clock.now() - item->second.pending.message->arrived) / 1000);
+      auto now = deps_.clock.now();
+      auto seconds = static_cast<double>(now - item->second.pending.message->arrived) / 1000;
+      latency_->observe(seconds);
+      windows_->took(seconds, now);
       finish(item, queue::Fate::delivered);
     } else if (result.error().kind == ErrorKind::permanent) {
       give_up(item, result.error());

@@ -95,6 +95,8 @@ class Pump : public std::enable_shared_from_this<Pump> {
   [[nodiscard]] Windows& windows() { return *windows_; }
   // The same, for who outlives the pump.
   [[nodiscard]] std::shared_ptr<Windows> shared_windows() const { return windows_; }
+  // The value of the label "connection" in metrics: its id, or "other" (base/metrics.h).
+  [[nodiscard]] const std::string& label() const { return label_; }
   // Counts in the windows and in the metrics. From any thread.
   void count(Counter counter, std::uint64_t n = 1);
   // Arrival of the oldest message in memory; nothing when none is loaded.
@@ -133,6 +135,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   void refilled(const std::string& name, queue::Batch batch, std::uint64_t up_to);
   void feed();
   [[nodiscard]] bool may_start();
+  void show_in_flight();
   void start(Items::iterator item);
   // What is sent: by the operations that transform, else by the format; nothing where the format does not carry the
   // message. Errors: an operation failed (processor-3001).
@@ -160,7 +163,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
 
   Dependencies deps_;
   const std::uint64_t connection_;
-  const std::string connection_text_, account_;
+  const std::string connection_text_, account_, label_;
   std::shared_ptr<const DeliverySettings> settings_;
   connector::Connector* connector_ = nullptr;
   std::function<void(Error)> trouble_;
@@ -179,10 +182,11 @@ class Pump : public std::enable_shared_from_this<Pump> {
   std::multimap<std::chrono::steady_clock::time_point, std::uint64_t> retries_;
   boost::asio::steady_timer retry_timer_, token_timer_;
   std::size_t in_flight_ = 0;
-  std::uint64_t loaded_to_ = 0;  // place of the newest entry looked at
-  std::uint64_t purged_to_ = 0;  // entries below it are off the list, whatever becomes of them
-  bool behind_ = true;           // there may be entries on the disk that are not loaded
-  bool missed_ = false;          // entries were announced and not taken since the reading under way began
+  std::int64_t shown_in_flight_ = 0;  // of in_flight_, in the gauge, which several pumps may share
+  std::uint64_t loaded_to_ = 0;       // place of the newest entry looked at
+  std::uint64_t purged_to_ = 0;       // entries below it are off the list, whatever becomes of them
+  bool behind_ = true;                // there may be entries on the disk that are not loaded
+  bool missed_ = false;               // entries were announced and not taken since the reading under way began
   bool reading_ = false, refilling_ = false;
 
   double tokens_ = 0;  // tries that the rate allows now
