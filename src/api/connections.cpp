@@ -445,6 +445,7 @@ Response erase(Call& call) {
     if (auto reloaded = call.context.reload_flows(); !reloaded) return fail(reloaded.error());
   }
   call.context.connections.remove(connection->id);
+  if (call.context.purge_downlinks) call.context.purge_downlinks(connection->id);
   tell(call, connection->id, "deleted");
   return no_content();
 }

@@ -6,6 +6,7 @@
 
 #include "api/auth.h"
 #include "base/result.h"
+#include "binder/downlink_sender.h"
 #include "driver/engine.h"
 #include "queue/queue.h"
 
@@ -21,6 +22,8 @@ struct ServeOptions {
   std::chrono::milliseconds debug_limit = std::chrono::hours(48);  // of a connection's debug mode
   queue::Options queue;
   driver::EngineOptions drivers;
+  binder::DownlinkSettings downlinks;
+  std::size_t downlinks_per_second = 20;  // requests to one downlink URL; 0: no limit
   api::AuthSettings auth;  // `access:` in the file (docs/access.md)
 };
 
