@@ -51,11 +51,11 @@ Context make_context(const Parts& parts) {
             downlinks->handle(std::move(source), std::move(body), std::move(done));
           },
       .trail = parts.trail,
-      .debug_limit = parts.debug_limit,
       .public_url = parts.public_url,
       .ready = parts.ready,
       .data_directory = parts.data_directory,
       .auth = parts.auth,
+      .debug_limit = parts.debug_limit,
   };
 }
 
