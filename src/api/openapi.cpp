@@ -147,7 +147,7 @@ void emit(YAML::Emitter& out, const boost::json::value& value) {
   if (value.is_object()) {
     out << YAML::BeginMap;
     for (const auto& member : value.get_object()) {
-      out << YAML::Key << std::string(member.key()) << YAML::Value;
+      out << YAML::Key << YAML::DoubleQuoted << std::string(member.key()) << YAML::Value;
       emit(out, member.value());
     }
     out << YAML::EndMap;
@@ -159,6 +159,8 @@ void emit(YAML::Emitter& out, const boost::json::value& value) {
   } else if (value.is_string()) {
     // Quoted: "200", "true" and "1" stay texts.
     out << YAML::DoubleQuoted << std::string(value.get_string());
+  } else if (value.is_null()) {
+    out << YAML::Null;
   } else {
     out << json::write(value);
   }

@@ -51,14 +51,15 @@ class Contract:
             node = at
         return node
 
-    def find(self, path):
-        """(template, path item) of a request's path; of two that fit, the one with fewer parameters."""
+    def find(self, path, method=None):
+        """(template, path item) of a request's path; of two that fit, one that has the method, then the one with fewer
+        parameters: as the server finds its route."""
         parts, best = path.split("/"), None
         for template, pattern, item in self.paths:
             if len(pattern) != len(parts):
                 continue
             if all(want == got or (want.startswith("{") and got) for want, got in zip(pattern, parts)):
-                holes = template.count("{")
+                holes = (method is not None and method not in item, template.count("{"))
                 if best is None or holes < best[0]:
                     best = (holes, template, item)
         return best[1:] if best else (None, None)
@@ -80,8 +81,9 @@ class Contract:
         what = f"{method} {path} answered {status}"
         if method == "OPTIONS":
             return
-        template, item = self.find(path)
-        operation = item and item.get("get" if method == "HEAD" else method.lower())
+        verb = "get" if method == "HEAD" else method.lower()
+        template, item = self.find(path, verb)
+        operation = item and item.get(verb)
         if operation is None:
             wanted = {404, 400} if item is None else {405, 404}
             if status not in wanted:
