@@ -219,6 +219,8 @@ TEST_F(ApiTest, RolesLimitWhatIsDone) {
       {"PUT", "/flows/1", "{}", store::Role::writer},
       {"POST", "/connections/1/restart", "", store::Role::writer},
       {"POST", "/connections/1/downlinks", "{}", store::Role::controller},
+      {"GET", "/connections/1/downlinks/queue", "", store::Role::reader},
+      {"DELETE", "/connections/1/downlinks/queue", "", store::Role::owner},
       {"DELETE", "/connections/1", "", store::Role::owner},
       {"DELETE", "/connections/1/queue", "", store::Role::owner},
       {"DELETE", "/drivers/x:y:1", "", store::Role::owner},

@@ -34,16 +34,16 @@ Response test(Call& call) {
   }
   log::info("a connection is tried by {}", call.caller.client_id);
   Response response;
-  response.later = Later{
-      [&connections = call.context.connections, trials, draft = std::get<store::Connection>(std::move(read)),
-       uplink = std::move(uplink)](std::function<void(Response)> done) mutable {
-        connections.test(std::move(draft), std::move(uplink),
-                         [trials, done = std::move(done)](const connection::TestReport& report) {
-                           --*trials;
-                           done(answer(shown(report)));
-                         });
-      },
-      kLimit, [] { return fail("com-5000", "the trial has not ended in time"); }};
+  response.later =
+      Later{[&connections = call.context.connections, trials, draft = std::get<store::Connection>(std::move(read)),
+             uplink = std::move(uplink)](std::function<void(Response)> done) mutable {
+              connections.test(std::move(draft), std::move(uplink),
+                               [trials, done = std::move(done)](const connection::TestReport& report) {
+                                 --*trials;
+                                 done(answer(shown(report)));
+                               });
+            },
+            kLimit, [] { return fail("com-5000", "the trial has not ended in time"); }};
   return response;
 }
 

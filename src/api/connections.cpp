@@ -172,8 +172,8 @@ Draft read(const Call& call, const object& body, const store::Connection* stored
   return draft;
 }
 
-// Debug mode switches itself off: its end goes with the resource, unseen, from the moment it was switched on. Of what is
-// over nothing is left to switch.
+// Debug mode switches itself off: its end goes with the resource, unseen, from the moment it was switched on. Of what
+// is over nothing is left to switch.
 void set_debug_end(const Call& call, const object* before, object& resource) {
   if (!json::bool_or(resource, "debug", false)) return;
   const auto* until = before != nullptr ? before->if_contains("debugUntil") : nullptr;
@@ -195,9 +195,10 @@ void check_client_id(const Call& call, const std::string& own_id, Draft& draft) 
     if (json::text_or(theirs, "clientId") != client_id ||
         !equals_ignoring_case(json::text_or(theirs, "hostName"), host))
       continue;
-    draft.faults.push_back({"/configuration/clientId",
-                            "is the clientId of connection " + other.id +
-                                " at the same hostName, too: the broker would end one for the other; give each its own"});
+    draft.faults.push_back(
+        {"/configuration/clientId",
+         "is the clientId of connection " + other.id +
+             " at the same hostName, too: the broker would end one for the other; give each its own"});
     return;
   }
 }
@@ -444,6 +445,7 @@ Response erase(Call& call) {
     if (auto reloaded = call.context.reload_flows(); !reloaded) return fail(reloaded.error());
   }
   call.context.connections.remove(connection->id);
+  if (call.context.purge_downlinks) call.context.purge_downlinks(connection->id);
   tell(call, connection->id, "deleted");
   return no_content();
 }
@@ -504,8 +506,7 @@ std::variant<store::Connection, Response> read_trial(Call& call) {
     if (!id->is_string()) return fail({{"/id", "must be a string"}});
     auto found = call.context.store.connection(std::string(id->get_string()));
     if (!found) return fail(found.error());
-    if (!*found || (*found)->account != call.caller.account)
-      return fail(no_connection(std::string(id->get_string())));
+    if (!*found || (*found)->account != call.caller.account) return fail(no_connection(std::string(id->get_string())));
     stored = std::move(**found);
   }
   // Only the id: the connection as it is.

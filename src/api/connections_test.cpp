@@ -379,8 +379,79 @@ TEST_F(DownlinksTest, AreSentWithoutAToken) {
   EXPECT_EQ(downlinks_[0].first.defaults.as_key, "9311e33d7d44fc52215b0dc789aa1d22");
   EXPECT_EQ(downlinks_[0].first.defaults.fport, 5);
   EXPECT_TRUE(downlinks_[0].first.bare_allowed);
-  EXPECT_EQ(manager_.counted[connection::Counter::downlinks], 1);
+  EXPECT_TRUE(downlinks_[0].first.keep);
+  EXPECT_FALSE(downlinks_[0].first.check_device);
   EXPECT_EQ(send("POST", "/connections/1/downlinks", "{}").status, 202);
+  ASSERT_EQ(send("PATCH", "/connections/1", R"({"configuration":{"queueDownlinks":false,"checkDevice":true}})").status,
+            200);
+  EXPECT_EQ(post("{}").status, 202);
+  EXPECT_FALSE(downlinks_[2].first.keep);
+  EXPECT_TRUE(downlinks_[2].first.check_device);
+}
+
+TEST_F(DownlinksTest, OneThatWaitsForTheNetworkServerIsQueued) {
+  downlink_result_.pending = true;
+  downlink_result_.expires = 1'700'000'060'000;
+  auto response = post("{}");
+  EXPECT_EQ(response.status, 202);
+  EXPECT_EQ(json::write(body_of(response)),
+            R"({"correlationId":"4434704901C7450B","DevEUI":"0018B20000000B20","status":"QUEUED","pending":true,)"
+            R"("expires":"2023-11-14T22:14:20.000+00:00"})");
+}
+
+TEST_F(DownlinksTest, TakeTheQueryOfATunnelWithoutItsSignature) {
+  Request asked{.method = "POST",
+                .path = url_,
+                .query =
+                    "DevEUI=000000000F1D8693&FPort=1&Payload=00&AS_ID=mine&Time=2016-01-11T14%3A28%3A00.333%2B02%3A00"
+                    "&CorrelationID=0123456789ABCDEF&Token=" +
+                    std::string(64, 'a'),
+                .peer = "198.51.100.1"};
+  asked.headers = {{"content-type", "application/x-www-form-urlencoded"}};
+  EXPECT_EQ(send(asked).status, 202);
+  EXPECT_EQ(downlinks_.at(0).second,
+            R"({"DevEUI_downlink":{"DevEUI":"000000000F1D8693","FPort":"1","payload_hex":"00",)"
+            R"("CorrelationID":"0123456789ABCDEF"}})");
+  ASSERT_EQ(send("PATCH", "/connections/1", R"({"configuration":{"downlinkAsKey":null}})").status, 200);
+  EXPECT_EQ(send(asked).status, 202);
+  EXPECT_NE(downlinks_.at(1).second.find("Token"), std::string::npos)
+      << "without a key of ours his signature is passed on";
+}
+
+TEST_F(DownlinksTest, TakeXml) {
+  EXPECT_EQ(post(R"(<DevEUI_downlink xmlns="http://uri.actility.com/lora"><DevEUI>000000000F1D8693</DevEUI>)"
+                 R"(<FPort>1</FPort><payload_hex>00</payload_hex></DevEUI_downlink>)")
+                .status,
+            202);
+  EXPECT_EQ(downlinks_.at(0).second,
+            R"({"DevEUI_downlink":{"DevEUI":"000000000F1D8693","FPort":1,"payload_hex":"00"}})");
+  EXPECT_EQ(post("<broken").status, 400);
+}
+
+TEST_F(DownlinksTest, WhatWaitsIsListedAndDropped) {
+  queued_.total = 3;
+  queued_.items = {{.id = 8,
+                    .dev_eui = "0018B20000000B20",
+                    .correlation_id = "4434704901C7450B",
+                    .fport = 2,
+                    .queued = 1'700'000'000'000,
+                    .expires = 1'700'000'060'000,
+                    .tries = 1,
+                    .last_error = "refused"}};
+  auto response = send("GET", "/connections/1/downlinks/queue?perPage=1&page=2");
+  ASSERT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(response.body,
+            R"({"count":3,"items":[{"id":"8","DevEUI":"0018B20000000B20","FPort":2,"correlationId":"4434704901C7450B",)"
+            R"("queued":"2023-11-14T22:13:20.000+00:00","expires":"2023-11-14T22:14:20.000+00:00","tries":1,)"
+            R"("inFlight":false,"lastError":"refused"}]})");
+  EXPECT_EQ(header_of(response, "X-Total"), "3");
+  EXPECT_EQ(queued_asked_, "1 1 1");
+  EXPECT_EQ(send("GET", "/connections/1/downlinks/queue?page=0").status, 400);
+  EXPECT_EQ(send("GET", "/connections/99/downlinks/queue").status, 404);
+  EXPECT_EQ(send("DELETE", "/connections/1/downlinks/queue").status, 204);
+  EXPECT_EQ(purged_downlinks_, std::vector<std::string>{"1"});
+  ASSERT_EQ(send("DELETE", "/connections/1").status, 204);
+  EXPECT_EQ(purged_downlinks_.size(), 2u) << "a deleted connection leaves none behind";
 }
 
 TEST_F(DownlinksTest, AnswersByWhatBecameOfThem) {
@@ -397,7 +468,6 @@ TEST_F(DownlinksTest, AnswersByWhatBecameOfThem) {
     downlink_result_ = {.status = status, .text = "why", .code = status == Status::driver_refused ? "com-5002" : ""};
     EXPECT_EQ(post("{}").status, http);
   }
-  EXPECT_EQ(manager_.counted[connection::Counter::downlinks_failed], 6);
 }
 
 TEST_F(DownlinksTest, AListIsAnsweredOneByOne) {
@@ -433,6 +503,8 @@ TEST_F(DownlinksTest, TheUrlEndsWithTheConnection) {
   EXPECT_EQ(manager_.counted[connection::Counter::downlinks_lost], 1);
   ASSERT_EQ(send("POST", "/connections/1/stop").status, 202);
   EXPECT_EQ(post("{}").status, 409);
+  EXPECT_EQ(manager_.counted[connection::Counter::downlinks], 2);
+  EXPECT_EQ(manager_.counted[connection::Counter::downlinks_lost], 2);
   ASSERT_EQ(send("DELETE", "/connections/1").status, 204);
   EXPECT_EQ(post("{}").status, 404);
 }

@@ -51,11 +51,14 @@ Context make_context(const Parts& parts) {
             downlinks->handle(std::move(source), std::move(body), std::move(done));
           },
       .trail = parts.trail,
-      .debug_limit = parts.debug_limit,
+      .queue = parts.queue,
+      .explain = [router = &parts.router](const std::string& account,
+                                          const std::string& dev_eui) { return router->explain(account, dev_eui); },
       .public_url = parts.public_url,
       .ready = parts.ready,
       .data_directory = parts.data_directory,
       .auth = parts.auth,
+      .debug_limit = parts.debug_limit,
   };
 }
 

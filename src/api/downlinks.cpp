@@ -36,9 +36,14 @@ Response gateway(int status, std::string text) {
 Response answer_result(const flow::DownlinkResult& result) {
   using Status = flow::DownlinkResult::Status;
   switch (result.status) {
-    case Status::accepted:
-      return answer(object{{"correlationId", result.correlation_id}, {"DevEUI", result.dev_eui}, {"status", "QUEUED"}},
-                    202);
+    case Status::accepted: {
+      object body{{"correlationId", result.correlation_id}, {"DevEUI", result.dev_eui}, {"status", "QUEUED"}};
+      if (result.pending) {
+        body["pending"] = true;
+        body["expires"] = format_time(result.expires);
+      }
+      return answer(body, 202);
+    }
     case Status::invalid: {
       std::vector<FieldFault> faults;
       for (const auto& fault : result.faults)
@@ -86,21 +91,14 @@ object part_of(const Response& response) {
   return part;
 }
 
-// What the later answer needs; nothing of the request's.
+// What the later answer needs; nothing of the request's. What becomes of a downlink is counted where it is handled.
 struct Way {
-  connection::Manager* connections;
   decltype(Context::handle_downlink) handle;
   flow::DownlinkSource source;
 
   void send(std::string body, std::function<void(Response)> done) const {
-    connections->count(source.connection_id, connection::Counter::downlinks);
-    handle(
-        source, std::move(body),
-        [manager = connections, id = source.connection_id, done = std::move(done)](const flow::DownlinkResult& result) {
-          if (result.status != flow::DownlinkResult::Status::accepted)
-            manager->count(id, connection::Counter::downlinks_failed);
-          done(answer_result(result));
-        });
+    handle(source, std::move(body),
+           [done = std::move(done)](const flow::DownlinkResult& result) { done(answer_result(result)); });
   }
 };
 
@@ -126,37 +124,58 @@ void send_all(const Way& way, std::vector<std::string> bodies, std::function<voi
   }
 }
 
-// JSON to hand on: XML as the JSON it stands for.
-Result<std::string> json_of(const std::string& body) {
-  if (trim(body).starts_with('<')) {
-    auto read = message::xml_to_json(body);
+// JSON to hand on: XML as the JSON it stands for; without a body, the query of a tunnel's downlink (spec messages.md
+// 8.4), which a customer sends who talks to us as to his network server.
+Result<std::string> json_of(const Request& request, bool has_key) {
+  if (trim(request.body).empty()) {
+    auto read = message::downlink_of_query(request.query);
+    if (!read) return request.body;
+    if (!has_key) return std::move(*read);
+    // He signs with the key that he and we share; the network server knows the connection's own.
+    auto document = json::parse(*read);
+    if (!document) return request.body;
+    auto& root = document->as_object().begin()->value().as_object();
+    for (const char* name : {"Token", "Time", "AS_ID"})
+      root.erase(name);
+    return json::write(*document);
+  }
+  if (trim(request.body).starts_with('<')) {
+    auto read = message::xml_to_json(request.body);
     if (!read) return Error{ErrorKind::permanent, read.error().text, "com-4000"};
     return read;
   }
-  return body;
+  return request.body;
+}
+
+// A downlink that is dropped because its connection takes none.
+Response not_taken(const Call& call, const std::string& id, const char* why) {
+  call.context.connections.count(id, connection::Counter::downlinks);
+  call.context.connections.count(id, connection::Counter::downlinks_lost);
+  return fail("com-4009", why);
 }
 
 Response send(Call& call, const store::Connection& connection) {
   const auto& resource = connection.resource;
-  if (!json::bool_or(resource, "active", true)) return fail("com-4009", "the connection is deactivated");
+  if (!json::bool_or(resource, "active", true)) {
+    return not_taken(call, connection.id, "the connection is deactivated");
+  }
   const auto* found = json::find(resource, "configuration");
   auto configuration = connector::join_secrets(found != nullptr && found->is_object() ? found->get_object() : object(),
                                                connection.secrets);
   if (!json::bool_or(configuration, "downlinkEnabled", true)) {
-    call.context.connections.count(connection.id, connection::Counter::downlinks);
-    call.context.connections.count(connection.id, connection::Counter::downlinks_lost);
-    return fail("com-4009", "downlinks are not enabled on this connection");
+    return not_taken(call, connection.id, "downlinks are not enabled on this connection");
   }
-  auto body = json_of(call.request.body);
+  auto body = json_of(call.request, !json::text_or(configuration, "downlinkAsKey").empty());
   if (!body) return fail(body.error());
-  Way way{.connections = &call.context.connections,
-          .handle = call.context.handle_downlink,
+  Way way{.handle = call.context.handle_downlink,
           .source = {.account = connection.account,
                      .connection_id = connection.id,
                      .defaults = {.as_id = json::text_or(configuration, "downlinkAsId"),
                                   .as_key = json::text_or(configuration, "downlinkAsKey"),
                                   .fport = port_of(configuration)},
-                     .bare_allowed = true}};
+                     .bare_allowed = true,
+                     .keep = json::bool_or(configuration, "queueDownlinks", true),
+                     .check_device = json::bool_or(configuration, "checkDevice", false)}};
   Response response;
   if (!trim(*body).starts_with('[')) {
     response.later = Later{.start = [way = std::move(way), body = std::move(*body)](
@@ -188,21 +207,61 @@ Response by_uuid(Call& call) {
   auto found = call.context.store.connection_of_downlink(uuid);
   if (!found) return fail(found.error());
   if (!*found) return fail("com-4004", "there is no such downlink URL");
-  if (auto wait = call.state.downlinks.wait(uuid, now)) {
-    return fail("com-4029", "more than 20 downlinks a second")
-        .with("Retry-After", std::to_string((wait->count() + 999) / 1000));
+  if (auto most = call.context.downlinks_per_second; most > 0) {
+    if (auto wait = call.state.downlinks.wait(uuid, now)) {
+      return fail("com-4029", "more than " + std::to_string(most) +
+                                  " requests a second to this URL: send lists of downlinks, or with a token")
+          .with("Retry-After", std::to_string((wait->count() + 999) / 1000));
+    }
+    call.state.downlinks.record(uuid, now);
   }
-  call.state.downlinks.record(uuid, now);
   return send(call, **found);
+}
+
+// The caller's own connection of the path.
+Result<store::Connection> own(const Call& call) {
+  auto found = call.context.store.connection(call.params[0]);
+  if (!found) return found.error();
+  if (!*found || (*found)->account != call.caller.account)
+    return Error{ErrorKind::permanent, "there is no connection " + call.params[0], "com-4004"};
+  return std::move(**found);
 }
 
 Response by_id(Call& call) {
   if (call.request.body.size() > kMaxBody) return fail("com-4013", "a downlink may have at most 65536 bytes");
-  auto found = call.context.store.connection(call.params[0]);
+  auto found = own(call);
+  return found ? send(call, *found) : fail(found.error());
+}
+
+// What waits for a network server: {count, items}, oldest first.
+Response queued(Call& call) {
+  auto found = own(call);
   if (!found) return fail(found.error());
-  if (!*found || (*found)->account != call.caller.account)
-    return fail("com-4004", "there is no connection " + call.params[0]);
-  return send(call, **found);
+  auto page = read_page(call);
+  if (!page) return fail(page.error());
+  auto waiting = call.context.queued_downlinks(found->id, page->offset(), page->per_page);
+  boost::json::array items;
+  for (const auto& one : waiting.items) {
+    object item{{"id", std::to_string(one.id)}, {"DevEUI", one.dev_eui}};
+    if (one.fport) item["FPort"] = *one.fport;
+    if (!one.correlation_id.empty()) item["correlationId"] = one.correlation_id;
+    item["queued"] = format_time(one.queued);
+    item["expires"] = format_time(one.expires);
+    item["tries"] = one.tries;
+    item["inFlight"] = one.in_flight;
+    if (!one.last_error.empty()) item["lastError"] = one.last_error;
+    items.push_back(std::move(item));
+  }
+  auto response = answer(object{{"count", waiting.total}, {"items", std::move(items)}});
+  add_page_headers(call, *page, waiting.total, response);
+  return response;
+}
+
+Response purge(Call& call) {
+  auto found = own(call);
+  if (!found) return fail(found.error());
+  call.context.purge_downlinks(found->id);
+  return no_content();
 }
 
 }  // namespace
@@ -210,6 +269,8 @@ Response by_id(Call& call) {
 void add_downlinks(std::vector<Route>& routes) {
   routes.push_back({"POST", "/iot-flow/downlinkMessages/{uuid}", Access::open, by_uuid, Body::any});
   routes.push_back({"POST", "/iot-flow/v1/connections/{id}/downlinks", Access::controller, by_id, Body::any});
+  routes.push_back({"GET", "/iot-flow/v1/connections/{id}/downlinks/queue", Access::reader, queued});
+  routes.push_back({"DELETE", "/iot-flow/v1/connections/{id}/downlinks/queue", Access::owner, purge});
 }
 
 }  // namespace sluice::api

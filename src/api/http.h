@@ -62,6 +62,12 @@ class StreamSink {
 // the client is gone or the server stops). A comment line every 15 s keeps proxies from cutting it.
 struct Stream {
   std::function<std::function<void()>(std::shared_ptr<StreamSink>)> start;
+  // Called about once a second while it runs, on an I/O thread: fast, never blocking. May be empty.
+  std::function<void()> tick = {};
+  // Asked once a minute on a worker, where it may block on the store: false (the token has expired) ends the stream.
+  std::function<bool()> allowed = {};
+  // What is given back when the stream has ended (its place among those that may run).
+  std::shared_ptr<void> place = {};
 };
 
 struct Response {

@@ -39,4 +39,22 @@ void SlidingLimit::record(const std::string& key, UnixMillis now) {
   if (times.size() > count_) times.pop_front();
 }
 
+std::shared_ptr<void> Places::take(const std::string& key) {
+  std::lock_guard lock(taken_->mutex);
+  auto& of_key = taken_->by_key[key];
+  if (taken_->all >= all_ || of_key >= per_key_) {
+    if (of_key == 0) taken_->by_key.erase(key);
+    return nullptr;
+  }
+  ++taken_->all;
+  ++of_key;
+  // The pointer's value says nothing; it only must not be null.
+  return {taken_.get(), [taken = taken_, key](void*) {
+            std::lock_guard again(taken->mutex);
+            --taken->all;
+            auto found = taken->by_key.find(key);
+            if (--found->second == 0) taken->by_key.erase(found);
+          }};
+}
+
 }  // namespace sluice::api

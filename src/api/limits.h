@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -24,6 +25,23 @@ class SlidingLimit {
   std::size_t count_;
   UnixMillis window_;
   std::unordered_map<std::string, std::deque<UnixMillis>> times_;
+};
+
+// Places for what runs long: so many in all and so many a key. Thread-safe; what is taken may outlive this.
+class Places {
+ public:
+  Places(std::size_t all, std::size_t per_key) : all_(all), per_key_(per_key) {}
+  // A place, given back when the last copy of the pointer has gone; null where none is free.
+  std::shared_ptr<void> take(const std::string& key);
+
+ private:
+  struct Taken {
+    std::mutex mutex;
+    std::size_t all = 0;
+    std::unordered_map<std::string, std::size_t> by_key;
+  };
+  const std::size_t all_, per_key_;
+  std::shared_ptr<Taken> taken_ = std::make_shared<Taken>();
 };
 
 }  // namespace sluice::api

@@ -69,10 +69,28 @@ void check_up_operations(const boost::json::array& operations, const std::string
   }
 }
 
+// The same shapes as on uplinks. A filter by type drops what else comes over the transport, never a command: no flag
+// names it. No processor is defined for downlinks (spec processors.md 4.5).
 void check_down_operations(const boost::json::array& operations, const std::string& path,
                            std::vector<FieldFault>& faults) {
-  if (!operations.empty())
-    faults.push_back({path, "operations on downlinks are not supported by this version: leave the list empty"});
+  for (std::size_t i = 0; i < operations.size() && !enough(faults); ++i) {
+    auto at = path + "/" + std::to_string(i);
+    if (!operations[i].is_object()) {
+      faults.push_back({at, "must be an object"});
+      continue;
+    }
+    const auto& operation = operations[i].get_object();
+    auto type = json::text_or(operation, "type");
+    if (type == "filter") {
+      check_filter(operation, at, faults);
+    } else if (type == "callProcessor") {
+      faults.push_back({at + "/type", "no processor is defined for downlinks"});
+    } else {
+      faults.push_back({at + "/type", "\"" + type.substr(0, 64) +
+                                          "\" is not supported on downlinks by this version: only operations of type "
+                                          "\"filter\" with keepDevice... flags are"});
+    }
+  }
 }
 
 }  // namespace sluice::api

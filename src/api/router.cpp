@@ -190,7 +190,21 @@ Response Api::dispatch(const Request& request) {
   const auto params = call.params;
   auto response = route->handler(call);
   if (auto id = audit_change(call, *route, params, response); !id.empty()) response.with("X-Correlation-Id", id);
+  if (response.stream && route->access != Access::open) guard_stream(call, *route, *response.stream);
   return response;
+}
+
+// A stream may outlive the token it was asked for with: whoever asked is looked at again from time to time.
+void Api::guard_stream(const Call& call, const Route& route, Stream& stream) {
+  auto request = std::make_shared<Request>(call.request);
+  request->body.clear();
+  stream.allowed = [this, request, account = call.caller.account, access = route.access] {
+    Call again{.context = context_, .state = state_, .request = *request};
+    auto caller = authenticate(again);
+    // What cannot be told now (the store is locked) is asked again a minute later.
+    if (!caller) return caller.error().code != "com-4001";
+    return caller->account == account && allowed(*caller, access);
+  };
 }
 
 Response Api::options(const Request& request) const {

@@ -26,10 +26,13 @@ enum class Body : std::uint8_t { none, json, any };
 
 // What the routes share from request to request.
 struct State {
-  explicit State(const Context& context) : auth(context.store, context.clock, context.auth) {}
+  explicit State(const Context& context)
+      : auth(context.store, context.clock, context.auth),
+        downlinks(context.downlinks_per_second, std::chrono::seconds(1)) {}
   Auth auth;
   SlidingLimit token_failures{10, std::chrono::minutes(5)};
-  SlidingLimit downlinks{20, std::chrono::seconds(1)};
+  SlidingLimit downlinks;
+  Places streams{100, 20};  // by account
   // Trials of connections under way. Shared, since one may end after us.
   std::shared_ptr<std::atomic<int>> trials = std::make_shared<std::atomic<int>>(0);
   // Held from reading to writing the configuration, so that two requests cannot both pass a check that only one may.
@@ -112,6 +115,7 @@ class Api {
 
  private:
   Response dispatch(const Request& request);
+  void guard_stream(const Call& call, const Route& route, Stream& stream);
   Response options(const Request& request) const;
 
   Context context_;
@@ -150,6 +154,14 @@ std::optional<Response> unmodified_check(const Call& call, UnixMillis updated);
 // A time in a query. A '+' that was not escaped has become a space: where the sign of an offset belongs it is read as
 // '+'.
 std::optional<UnixMillis> time_parameter(std::string text);
+// A DevEUI as the store and the log have it: upper case, without dashes. Nothing where it is not 16 hex digits.
+std::optional<std::string> dev_eui_of(std::string_view text);
+
+// What GET /events and its live stream are filtered by (spec api.md 11), but for the time: faults where a parameter is
+// wrong.
+store::EventQuery read_event_filters(const Call& call, std::vector<FieldFault>& faults);
+// An event as the API shows it.
+boost::json::object event_item(const store::Event& event);
 
 // The connection that a trial's body describes (spec api.md 5.9): as for POST, or, with `id`, with that one's stored
 // secrets for "*****", or with nothing but `id` that one itself. Else the answer that says what is wrong.

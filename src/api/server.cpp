@@ -9,7 +9,9 @@
 // in batches
 //    from another thread and are handed over with one post a batch (Wakeups).
 // 2. Everything else blocks on the store and runs on the workers, whose queue is bounded.
-// 3. Deadlines are kept by one sweep a second over all sessions instead of a timer each: it shuts sockets down, which
+// 3. An endless answer (Server-Sent Events) stays in its coroutine: it waits for its sink (EventSink), writes what is
+//    there and waits again, with no thread of its own. A stop ends it as it ends idle connections.
+// 4. Deadlines are kept by one sweep a second over all sessions instead of a timer each: it shuts sockets down, which
 // ends
 //    their reads and writes, or wakes those that wait.
 #include "api/server.h"
@@ -29,6 +31,7 @@
 #include <sys/socket.h>
 #include <unordered_set>
 
+#include "api/event_sink.h"
 #include "api/router.h"
 #include "api/session.h"
 #include "api/tunnel.h"
@@ -62,6 +65,8 @@ constexpr std::uint64_t kDownlinkLimit = 64u << 10;
 constexpr std::int64_t kIdleMs = 60'000, kHeaderMs = 10'000, kBodyMs = 60'000, kWriteMs = 60'000, kWaitMs = 30'000;
 // A worker may wait for a driver (at most 10 x its CPU limit and a second) for each of several calls.
 constexpr std::int64_t kWorkMs = 120'000;
+// Of endless answers: how often they are looked at, how long they may be silent, how often their token is looked at.
+constexpr std::int64_t kTickMs = 1000, kSilentMs = 15'000, kTokenMs = 60'000;
 constexpr std::string_view kStored = "HTTP/1.1 204 No Content\r\n\r\n";
 constexpr std::string_view kStoredClose = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
 
@@ -244,9 +249,10 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   void shut_down(bool only_idle) {
     std::lock_guard lock(mutex);
     for (const auto& session : sessions) {
-      if (only_idle && session->phase.load() != Session::Phase::idle) continue;
+      bool streaming = session->streaming.load();
+      if (only_idle && !streaming && session->phase.load() != Session::Phase::idle) continue;
       ::shutdown(session->descriptor, SHUT_RDWR);
-      if (only_idle) continue;
+      if (only_idle && !streaming) continue;
       std::lock_guard session_lock(session->mutex);
       wakeups->wake(session, session->wait, {.kind = Wakeup::Kind::timed_out});
     }
@@ -491,7 +497,116 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
       response = std::make_unique<Response>(fail("com-5003", "the answer took too long"));
       api.complete(*request, *response);
     }
+    if (response->stream && response->status == 200)
+      co_return co_await stream(session, std::move(*response), head, message.version() >= 11);
     co_return co_await respond(*session, *response, head, keep_alive);
+  }
+
+  // --- endless answers
+
+  // Ends the source of a stream however its coroutine ends.
+  struct StreamEnd {
+    ~StreamEnd() {
+      sink->close();
+      if (end) end();
+      session->streaming = false;
+    }
+    std::shared_ptr<Session> session;
+    std::shared_ptr<EventSink> sink;
+    std::function<void()> end;
+  };
+
+  // Closes the sink when the client has gone: its end of the connection becomes readable without any data. A client
+  // that sends more is watched no further; it is noticed when it takes nothing.
+  static void close_when_gone(const std::shared_ptr<Session>& session, const std::shared_ptr<EventSink>& sink) {
+    session->socket.async_wait(Socket::wait_read, [session, sink](error_code ec) {
+      char byte = 0;
+      if (ec || ::recv(session->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) sink->close();
+    });
+  }
+
+  static std::string stream_head(const Response& response, bool chunked) {
+    std::string head = "HTTP/1.1 200 OK\r\n";
+    append_header(head, "Content-Type", "text/event-stream");
+    append_header(head, "Cache-Control", "no-store");
+    append_header(head, "X-Accel-Buffering", "no");  // or nginx gathers what should come at once
+    for (const auto& [name, value] : response.headers)
+      append_header(head, name, value);
+    if (chunked) append_header(head, "Transfer-Encoding", "chunked");
+    append_header(head, "Connection", "close");
+    return head + "\r\n";
+  }
+
+  // Always false: the connection ends with the stream.
+  awaitable<bool> stream(const std::shared_ptr<Session>& session, Response response, bool head, bool chunked) {
+    auto what = std::move(*response.stream);
+    if (!co_await write(*session, stream_head(response, chunked)) || head) co_return false;
+    auto sink = std::make_shared<EventSink>();
+    session->streaming = true;
+    StreamEnd ending{session, sink, what.start(sink)};
+    close_when_gone(session, sink);
+    auto last_written = now_ms(), last_tick = last_written, last_asked = last_written;
+    bool alive = co_await write_piece(*session, ":\n\n", chunked);  // the client sees at once that it is there
+    while (alive && !stopping && !sink->closed()) {
+      auto now = now_ms();
+      if (what.tick && now - last_tick >= kTickMs) {
+        last_tick = now;
+        what.tick();
+      }
+      if (what.allowed && now - last_asked >= kTokenMs) {
+        last_asked = now;
+        if (!co_await still_allowed(session, what.allowed)) {
+          (void)co_await write_piece(
+              *session, event_text("end", "", R"({"reason":"the token has expired or lost its right"})"), chunked);
+          break;
+        }
+      }
+      auto text = sink->take();
+      if (text.empty() && now - last_written >= kSilentMs) text = ":\n\n";
+      if (!text.empty()) {
+        last_written = now;
+        alive = co_await write_piece(*session, text, chunked);
+        continue;
+      }
+      auto start = [this, sink](std::weak_ptr<Session> waiting, std::uint64_t wait) {
+        auto wake = [wakeups = wakeups, waiting = std::move(waiting), wait] {
+          wakeups->wake(waiting, wait, {.kind = Wakeup::Kind::event});
+        };
+        if (stopping) return wake();  // a stop has looked for those that wait before this one did
+        sink->when_ready(std::move(wake));
+      };
+      co_await wait(session, kTickMs, std::move(start));
+    }
+    if (alive && chunked && !sink->closed()) (void)co_await write(*session, "0\r\n\r\n");
+    co_return false;
+  }
+
+  awaitable<bool> write_piece(Session& session, std::string text, bool chunked) {
+    if (chunked) {
+      char size[20];
+      std::snprintf(size, sizeof size, "%zx\r\n", text.size());
+      text.insert(0, size);
+      text += "\r\n";
+    }
+    co_return co_await write(session, text);
+  }
+
+  // Asks on a worker. An answer that does not come in time counts as yes: it is asked again.
+  awaitable<bool> still_allowed(const std::shared_ptr<Session>& session, const std::function<bool()>& allowed) {
+    auto ask = [impl = shared_from_this(), allowed](std::weak_ptr<Session> waiting, std::uint64_t wait) {
+      asio::post(impl->pool, [impl, allowed, waiting = std::move(waiting), wait] {
+        if (!still_waits(waiting, wait)) return;
+        bool yes = true;
+        try {
+          yes = allowed();
+        } catch (const std::exception& e) {
+          log::warn("a stream's token could not be looked at: {}", e.what());
+        }
+        impl->wakeups->wake(waiting, wait, {.kind = yes ? Wakeup::Kind::event : Wakeup::Kind::refused});
+      });
+    };
+    co_await wait(session, kWorkMs, std::move(ask));
+    co_return session->wakeup.kind != Wakeup::Kind::refused;
   }
 
   awaitable<std::unique_ptr<Response>> later(const std::shared_ptr<Session>& session, const Request& request,

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "binder/binders.h"
+#include "binder/downlink_sender.h"
 #include "connection/manager.h"
 #include "connector/registry.h"
 #include "driver/catalogue.h"
@@ -22,7 +23,7 @@
 #include "driver/journal.h"
 #include "flow/downlinks.h"
 #include "flow/router.h"
-#include "message/trail.h"
+#include "message/trail_book.h"
 #include "queue/queue.h"
 #include "store/events.h"
 #include "store/store.h"
@@ -72,11 +73,11 @@ struct Context {
   std::function<void(flow::DownlinkSource, std::string body, std::function<void(flow::DownlinkResult)>)>
       handle_downlink;
 
-  // The way of messages, past and live; null where a test needs none.
-  message::Trail* trail = nullptr;
-  // Why a device's messages match or do not match each flow of the account: an array of {flowId, name, active, matches,
-  // reason, connections}. As flow::Router::explain.
-  std::function<boost::json::array(const std::string& account, const std::string& dev_eui)> explain = {};
+  // The way of messages, past and live, and the log and lists for what it no longer has; null where a test needs none.
+  message::TrailBook* trail = nullptr;
+  queue::Queue* queue = nullptr;
+  // Why a device's messages match or do not match each flow of the account. As flow::Router::explain.
+  std::function<Result<boost::json::array>(const std::string& account, const std::string& dev_eui)> explain = {};
 
   std::string public_url;       // "http://127.0.0.1:8080": uplinkUrl and downlinkUrl start with it
   std::function<bool()> ready;  // /readyz
@@ -85,6 +86,12 @@ struct Context {
   // How long a connection's debug mode lasts (spec api.md 5.1).
   std::chrono::milliseconds debug_limit = std::chrono::hours(48);
   std::vector<std::string> cors_origins = {};  // "https://console.example.com"; none: no cross-origin calls
+
+  // Those on their way to a network server: as binder::DownlinkSender::queued and purge.
+  std::function<binder::QueuedDownlinkPage(const std::string& connection_id, std::size_t offset, std::size_t limit)>
+      queued_downlinks = {};
+  std::function<std::size_t(const std::string& connection_id)> purge_downlinks = {};
+  std::size_t downlinks_per_second = 20;  // requests to one downlink URL; 0: no limit
 };
 
 // The real parts, as `app` has them.
@@ -107,7 +114,8 @@ struct Parts {
   std::function<bool()> ready;
   std::string data_directory;
   AuthSettings auth = {};
-  message::Trail* trail = nullptr;
+  message::TrailBook* trail = nullptr;
+  queue::Queue* queue = nullptr;
   std::chrono::milliseconds debug_limit = std::chrono::hours(48);
 };
 Context make_context(const Parts& parts);

@@ -21,7 +21,7 @@ using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Executor>;
 
 // What a waiting request is woken with.
 struct Wakeup {
-  enum class Kind : std::uint8_t { stored, refused, response, timed_out } kind = Kind::timed_out;
+  enum class Kind : std::uint8_t { stored, refused, response, event, timed_out } kind = Kind::timed_out;
   std::chrono::milliseconds retry_after{5000};  // refused
   std::unique_ptr<Response> response;           // response
 };
@@ -45,6 +45,7 @@ struct Session {
   std::string peer;
   std::string out;  // the answer being written; kept for its memory
   std::atomic<Phase> phase{Phase::idle};
+  std::atomic<bool> streaming{false};     // an endless answer: a stop does not wait for it
   std::atomic<std::int64_t> deadline{0};  // steady milliseconds; past it the session is woken or ended
 
   // Guards the three below. A wake-up is good for one wait only, the one it was made for.

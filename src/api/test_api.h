@@ -224,6 +224,15 @@ class ApiTest : public testing::Test {
         .public_url = "http://sluice.test",
         .ready = [this] { return ready_; },
         .data_directory = directory_,
+        .queued_downlinks =
+            [this](const std::string& connection, std::size_t offset, std::size_t limit) {
+              queued_asked_ = connection + " " + std::to_string(offset) + " " + std::to_string(limit);
+              return queued_;
+            },
+        .purge_downlinks = [this](const std::string& connection) -> std::size_t {
+          purged_downlinks_.push_back(connection);
+          return 1;
+        },
     };
   }
 
@@ -315,6 +324,9 @@ class ApiTest : public testing::Test {
     return driver::Outcome{.ok = true, .data = R"({"temperature":21.5})"};
   };
   std::vector<std::pair<flow::DownlinkSource, std::string>> downlinks_;
+  binder::QueuedDownlinkPage queued_;
+  std::string queued_asked_;
+  std::vector<std::string> purged_downlinks_;
   flow::DownlinkResult downlink_result_{.dev_eui = "0018B20000000B20", .correlation_id = "4434704901C7450B"};
   std::mutex inspected_mutex_;
   std::vector<driver::Engine::Inspected> inspected_;

@@ -8,6 +8,8 @@
 #include "app/key.h"
 #include "app/serve.h"
 #include "app/simulate.h"
+#include "app/tap_word.h"
+#include "app/trace_word.h"
 #include "driver/engine.h"
 
 int main(int argc, char** argv) {
@@ -23,6 +25,8 @@ int main(int argc, char** argv) {
   sluice::app::add_simulate(app, run);
   sluice::app::add_driver(app, run);
   sluice::app::add_codec(app, run);
+  sluice::app::add_tap(app, run);
+  sluice::app::add_trace(app, run);
   sluice::app::add_key(app, run);
   CLI11_PARSE(app, argc, argv);
   return run ? run() : 0;

@@ -6,6 +6,7 @@
 
 #include "api/auth.h"
 #include "base/result.h"
+#include "binder/downlink_sender.h"
 #include "driver/engine.h"
 #include "queue/queue.h"
 
@@ -17,10 +18,12 @@ struct ServeOptions {
   std::string data = "./sluice-data";
   std::string public_url;  // empty: http:// and the listen address
   std::string log_level = "info";
-  unsigned io_threads = 0;  // 0: one a core, at least 2, at most 8
+  unsigned io_threads = 0;                                         // 0: one a core, at least 2, at most 8
   std::chrono::milliseconds debug_limit = std::chrono::hours(48);  // of a connection's debug mode
   queue::Options queue;
   driver::EngineOptions drivers;
+  binder::DownlinkSettings downlinks;
+  std::size_t downlinks_per_second = 20;  // requests to one downlink URL; 0: no limit
   api::AuthSettings auth;  // `access:` in the file (docs/access.md)
 };
 

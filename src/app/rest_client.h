@@ -29,6 +29,9 @@ class RestClient {
   };
   // `path` below /iot-flow/v1, as "/decode". Errors: not_connected, transient; any status is an answer.
   Result<Answer> call(const std::string& method, const std::string& path, const boost::json::value& body);
+  // "https://host/iot-flow/v1", and the token: for what reads a stream.
+  [[nodiscard]] const std::string& base() const { return base_; }
+  [[nodiscard]] const std::string& token() const { return token_; }
 
  private:
   RestClient() = default;

@@ -19,13 +19,17 @@
 #include "api/server.h"
 #include "app/data_directory.h"
 #include "app/key.h"
+#include "base/codec.h"
+#include "base/crypto.h"
 #include "base/log.h"
 #include "binder/binders.h"
+#include "binder/downlink_sender.h"
 #include "connection/runner.h"
 #include "flow/downlinks.h"
 #include "flow/router.h"
 #include "message/trail_book.h"
 #include "store/device_contexts.h"
+#include "store/downlink_queue.h"
 #include "store/driver_log.h"
 #include "store/events.h"
 
@@ -35,6 +39,7 @@ namespace {
 constexpr unsigned kDiskThreads = 2;
 constexpr std::chrono::seconds kIntakeLimit{2};
 constexpr std::chrono::seconds kConnectionsLimit{5};
+constexpr std::chrono::seconds kDownlinksLimit{2};
 
 // A core dump would hold secrets. The limit does not hold for systems that pipe dumps to a program, as
 // systemd-coredump: there the process must not be dumpable at all, which also keeps others of the same user from
@@ -58,26 +63,33 @@ class Sluice {
   Result<void> start() {
     if (auto opened = open_data(); !opened) return opened;
     if (auto started = start_engine(); !started) return started;
-    server_ = std::make_unique<api::Server>(io_, api::make_context({*store_,
-                                                                    *events_,
-                                                                    clock_,
-                                                                    metrics_,
-                                                                    registry_,
-                                                                    *runner_,
-                                                                    *catalogue_,
-                                                                    *engine_,
-                                                                    *journal_,
-                                                                    options_.drivers,
-                                                                    *binders_,
-                                                                    *queue_,
-                                                                    *router_,
-                                                                    *downlinks_,
-                                                                    options_.public_url,
-                                                                    [this] { return ready_.load() && !queue_->full(); },
-                                                                    options_.data,
-                                                                    options_.auth,
-                                                                    &trail_,
-                                                                    options_.debug_limit}));
+    auto context = api::make_context({*store_,
+                                      *events_,
+                                      clock_,
+                                      metrics_,
+                                      registry_,
+                                      *runner_,
+                                      *catalogue_,
+                                      *engine_,
+                                      *journal_,
+                                      options_.drivers,
+                                      *binders_,
+                                      *queue_,
+                                      *router_,
+                                      *downlinks_,
+                                      options_.public_url,
+                                      [this] { return ready_.load() && !queue_->full(); },
+                                      options_.data,
+                                      options_.auth,
+                                      &trail_,
+                                      queue_.get(),
+                                      options_.debug_limit});
+    context.downlinks_per_second = options_.downlinks_per_second;
+    context.queued_downlinks = [this](const std::string& connection, std::size_t offset, std::size_t limit) {
+      return sender_->queued(connection, offset, limit);
+    };
+    context.purge_downlinks = [this](const std::string& connection) { return sender_->purge(connection); };
+    server_ = std::make_unique<api::Server>(io_, std::move(context));
     auto listening = server_->start(options_.listen);
     if (!listening) return listening;
     if (auto written = write_url(options_.data, local_url()); !written) return written;
@@ -102,9 +114,11 @@ class Sluice {
     if (server_) server_->stop(kIntakeLimit);
     if (router_) router_->stop();
     bool clean = !runner_ || runner_->stop(kConnectionsLimit);
-    if (queue_) queue_->close();
     engine_.reset();
-    sender_.reset();  // answers what still waits, while those who asked are there
+    // After the drivers, which hand it what they encode; before the queue, which takes its reports.
+    if (sender_) sender_->stop(kDownlinksLimit);
+    sender_.reset();
+    if (queue_) queue_->close();
     driver_log_.reset();
     events_.reset();
     if (!clean) {
@@ -150,10 +164,29 @@ class Sluice {
       std::cout << "client id admin, secret " << *secret << " (kept in " << options_.data << "/admin-secret)\n"
                 << std::flush;
     }
+    if (auto opened = open_downlink_queue(); !opened) return opened;
     options_.queue.directory = options_.data + "/queue";
     auto queue = queue::open_rocks(options_.queue, clock_, metrics_);
     if (!queue) return queue.error();
     queue_ = std::move(*queue);
+    return {};
+  }
+
+  // Sealed with a key of its own that the store keeps: rotating the installation's key needs to know one file only.
+  Result<void> open_downlink_queue() {
+    constexpr const char* kName = "downlink-key";
+    auto kept = store_->setting(kName);
+    if (!kept) return kept.error();
+    auto hex = kept->value_or("");
+    if (hex.empty()) {
+      hex = to_hex(random_bytes(32));
+      if (auto put = store_->put_setting(kName, hex); !put) return put;
+    }
+    auto bytes = from_hex(hex);
+    if (!bytes || bytes->size() != 32) return Error{ErrorKind::bad_config, "the key of downlinks.db is damaged"};
+    auto queue = store::open_downlink_queue(options_.data, SecretBox(*bytes));
+    if (!queue) return queue.error();
+    downlink_queue_ = std::move(*queue);
     return {};
   }
 
@@ -167,25 +200,38 @@ class Sluice {
     if (auto started = engine_->start(); !started) return started;
     binders_ = std::make_unique<binder::Binders>(*store_);
     if (auto loaded = binders_->reload(); !loaded) return loaded;
-    sender_ = std::make_unique<binder::DownlinkSender>(http_, clock_, metrics_);
+    sender_ = std::make_unique<binder::DownlinkSender>(
+        http_, *downlink_queue_, [this](const std::string& id) { return binders_->find(id); }, options_.downlinks,
+        *events_, clock_, metrics_);
     router_ = std::make_unique<flow::Router>(*queue_, *store_, *catalogue_, *engine_, *journal_, *events_, clock_,
                                              metrics_, trail_);
     downlinks_ = std::make_unique<flow::Downlinks>(
         *router_, *catalogue_, *engine_, *journal_, *events_, clock_, metrics_,
-        [this](const std::string& account, const std::string& binder, message::Downlink downlink, auto done) {
-          send_downlink(account, binder, std::move(downlink), std::move(done));
-        });
+        flow::DownlinkWays{
+            .send = [this](flow::OutgoingDownlink out, auto stored,
+                           auto done) { send_downlink(std::move(out), std::move(stored), std::move(done)); },
+            .count = [this](const std::string& connection,
+                            flow::DownlinkCount count) { runner_->count(connection, counter_of(count)); },
+            .report =
+                [this](message::Message report) {
+                  // Refused for lack of room: the event of the refusal stands, the report is a courtesy.
+                  queue_->append(std::move(report), [](Result<queue::Appended>) {});
+                }});
     auto stored = store_->connections("");
     if (!stored) return stored.error();
     runner_ = std::make_unique<connection::Runner>(connection::Shared{
         io_.get_executor(), disk_, *queue_, *events_, clock_, metrics_, registry_, http_,
-        [this](connection::Command command, auto done) { handle_command(std::move(command), std::move(done)); },
+        [this](connection::Command command, auto taken) { handle_command(std::move(command), std::move(taken)); },
         options_.public_url, trail_,
         [this](const std::string& account, std::uint64_t connection, std::vector<message::MessagePtr> messages,
                bool decode) { return router_->route_again(account, connection, std::move(messages), decode); }});
     auto count = options_.io_threads ? options_.io_threads : std::clamp(std::thread::hardware_concurrency(), 2u, 8u);
     for (unsigned i = 0; i < count; ++i)
       threads_.emplace_back([this] { run_io(); });
+    auto waiting = sender_->start([this](const binder::OutgoingDownlink& out, const binder::DownlinkAnswer& answer) {
+      downlinks_->settled({out.account, out.connection_id, out.binder_id, out.downlink, out.keep}, answer_of(answer));
+    });
+    if (!waiting) return waiting;
     // A replay that goes on asks the flows at once.
     if (auto loaded = router_->reload(); !loaded) return loaded;
     runner_->start(*stored);
@@ -203,26 +249,75 @@ class Sluice {
     }
   }
 
-  void send_downlink(const std::string& account, const std::string& binder, message::Downlink downlink,
-                     std::function<void(bool, int, std::string)> done) {
-    auto settings = binders_->for_downlink(account, binder);
-    if (!settings) {
-      done(false, 404,
-           "no network server is attached that takes downlinks for this device: set downlinkUrl on its binder");
-      return;
+  static connection::Counter counter_of(flow::DownlinkCount count) {
+    switch (count) {
+      case flow::DownlinkCount::received:
+        return connection::Counter::downlinks;
+      case flow::DownlinkCount::failed:
+        return connection::Counter::downlinks_failed;
+      case flow::DownlinkCount::lost:
+        break;
     }
-    sender_->send(settings, std::move(downlink), [done = std::move(done)](binder::DownlinkAnswer answer) {
-      done(answer.accepted, answer.status, std::move(answer.text));
-    });
+    return connection::Counter::downlinks_lost;
   }
 
-  void handle_command(connection::Command command, std::function<void(connection::CommandResult)> done) {
-    flow::DownlinkSource source{command.account, command.connection_id, std::move(command.defaults), false};
-    downlinks_->handle(std::move(source), std::move(command.body),
-                       [done = std::move(done)](flow::DownlinkResult result) {
-                         done({result.status == flow::DownlinkResult::Status::accepted, result.is_command,
-                               std::move(result.downlink), std::move(result.text)});
-                       });
+  static flow::NetworkAnswer answer_of(const binder::DownlinkAnswer& answer) {
+    using From = binder::DownlinkAnswer::Verdict;
+    using To = flow::NetworkAnswer::Kind;
+    To kind = To::refused;
+    switch (answer.verdict) {
+      case From::accepted:
+        kind = To::accepted;
+        break;
+      case From::pending:
+        kind = To::pending;
+        break;
+      case From::refused:
+        break;
+      case From::no_answer:
+        kind = To::no_answer;
+        break;
+      case From::expired:
+        kind = To::expired;
+        break;
+      case From::full:
+        kind = To::busy;
+        break;
+      case From::not_there:
+        kind = To::no_network_server;
+        break;
+      case From::purged:
+        kind = To::purged;
+        break;
+    }
+    return {kind, answer.status, answer.text, answer.expires};
+  }
+
+  void send_downlink(flow::OutgoingDownlink out, std::function<void()> stored,
+                     std::function<void(flow::NetworkAnswer)> done) {
+    auto settings = binders_->for_downlink(out.account, out.binder);
+    if (!settings) {
+      done({flow::NetworkAnswer::Kind::no_network_server, 404,
+            "no network server is attached that takes downlinks for this device: set downlinkUrl on its binder"});
+      return;
+    }
+    sender_->send(
+        {std::move(out.account), std::move(out.connection_id), settings->id, std::move(out.downlink), out.keep},
+        std::move(stored), [done = std::move(done)](const binder::DownlinkAnswer& answer) { done(answer_of(answer)); });
+  }
+
+  void handle_command(connection::Command command, std::function<void()> taken) {
+    flow::DownlinkSource source{.account = std::move(command.account),
+                                .connection_id = std::move(command.connection_id),
+                                .defaults = std::move(command.defaults),
+                                .keep = command.keep,
+                                .check_device = command.check_device};
+    // On the disk or settled, whichever comes first.
+    auto once = [told = std::make_shared<std::atomic<bool>>(false), taken = std::move(taken)] {
+      if (!told->exchange(true)) taken();
+    };
+    downlinks_->handle(
+        std::move(source), std::move(command.body), [once](const flow::DownlinkResult&) { once(); }, once);
   }
 
   ServeOptions options_;
@@ -240,6 +335,7 @@ class Sluice {
   std::unique_ptr<store::Events> events_;
   std::unique_ptr<store::DriverLog> driver_log_;
   std::unique_ptr<driver::Journal> journal_;
+  std::unique_ptr<store::DownlinkQueue> downlink_queue_;
   std::unique_ptr<queue::Queue> queue_;
   std::unique_ptr<driver::Catalogue> catalogue_;
   std::unique_ptr<store::DeviceContexts> contexts_;

@@ -318,8 +318,7 @@ asio::awaitable<void> Connection::wait_for_retry(const Error& error) {
     co_await sleep_until(Time::max());
     co_return;
   }
-  auto retry_at =
-      shared_.clock.now() + std::chrono::duration_cast<std::chrono::milliseconds>(*at - now).count();
+  auto retry_at = shared_.clock.now() + std::chrono::duration_cast<std::chrono::milliseconds>(*at - now).count();
   const char* code = refused ? "connection-1102" : "connection-1103";
   set_reason(code, error.text, retry_at);
   set_state(refused ? State::authentication_failed : State::unreachable);
@@ -514,10 +513,8 @@ void Connection::trace(const Watch::Trace& trace) {
       return;
     }
   }
-  boost::json::object data{{"DevEUI", trace.dev_eui},
-                           {"FCntUp", trace.fcnt_up},
-                           {"bytes", trace.bytes},
-                           {"ms", trace.took.count()}};
+  boost::json::object data{
+      {"DevEUI", trace.dev_eui}, {"FCntUp", trace.fcnt_up}, {"bytes", trace.bytes}, {"ms", trace.took.count()}};
   if (!trace.error.empty()) data["cause"] = trace.error;
   if (left_out > 0) data["leftOut"] = left_out;
   event("debug", "connection-1010",
@@ -537,33 +534,22 @@ void Connection::lost(Error error) {
 }
 
 void Connection::received(connector::Received received) {
+  if (!active_ || !json::bool_or(configuration_, "downlinkEnabled", true)) {
+    // Came while the subscription was ending.
+    auto now = shared_.clock.now();
+    pump_->windows().add(Counter::downlinks, now);
+    pump_->windows().add(Counter::downlinks_lost, now);
+    if (received.acknowledge) received.acknowledge();
+    return;
+  }
   Command command{account_, id_, downlink_defaults_, std::move(received.body)};
   command.defaults.dev_eui = received.dev_eui;
-  auto acknowledge = std::move(received.acknowledge);
-  shared_.handle_command(std::move(command), [self = shared_from_this(), acknowledge](CommandResult result) {
-    asio::post(self->strand_, [self, acknowledge, result = std::move(result)] {
-      if (acknowledge) acknowledge();
-      if (!result.is_command) return;
-      auto now = self->shared_.clock.now();
-      self->pump_->windows().add(Counter::downlinks, now);
-      if (!result.accepted) self->refused_command(result);
-    });
-  });
-}
-
-// The cloud that sent a refused command gets a report of it, over its own connection alone (spec messages.md 4).
-void Connection::refused_command(const CommandResult& result) {
-  auto now = shared_.clock.now();
-  pump_->windows().add(Counter::downlinks_failed, now);
-  if (result.downlink.dev_eui.empty()) return;
-  auto report = message::parse_report(message::rejected_report(result.downlink, 400, result.cause, now));
-  if (!report) return;
-  report->account = account_;
-  report->binder = message::binder_of_connection(id_);
-  report->arrived = now;
-  shared_.queue.append(std::move(*report), [](Result<queue::Appended>) {
-    // Refused for lack of room: the event of the refusal stands, the report is a courtesy.
-  });
+  command.keep = json::bool_or(configuration_, "queueDownlinks", true);
+  command.check_device = json::bool_or(configuration_, "checkDevice", false);
+  shared_.handle_command(std::move(command),
+                         [self = shared_from_this(), acknowledge = std::move(received.acknowledge)] {
+                           if (acknowledge) asio::post(self->strand_, acknowledge);
+                         });
 }
 
 void Connection::set_state(State state) {

@@ -26,23 +26,20 @@ struct Command {
   std::string account, connection_id;
   message::DownlinkDefaults defaults;
   std::string body;
+  bool keep = true;           // configuration.queueDownlinks
+  bool check_device = false;  // configuration.checkDevice
 };
-struct CommandResult {
-  bool accepted = false;
-  bool is_command = true;      // false: JSON that is no downlink, not refused but not ours
-  message::Downlink downlink;  // of a refused one
-  std::string cause;
-};
-// Joined to the downlink's way by `app`. `done` may come from any thread.
-using HandleCommand = std::function<void(Command command, std::function<void(CommandResult)> done)>;
+// Joined to the downlink's way by `app`, which counts and reports what becomes of it. `taken` is called once, from any
+// thread: it is safe on the disk, settled, or no command at all; the peer may forget it.
+using HandleCommand = std::function<void(Command command, std::function<void()> taken)>;
 
 // Stored messages as today's flows route them to that connection of the account: those that they do not are left out.
 // `decode` false: only tells which. In order. Blocks until drivers have answered. Joined to the router by `app`.
 using RouteAgain = std::function<std::vector<queue::Again>(const std::string& account, std::uint64_t connection,
                                                            std::vector<message::MessagePtr> messages, bool decode)>;
 
-// Spreads openings in time: each costs a name's resolution and a TLS handshake, and a start of thousands, or the end of a
-// broker that all of them use, must not choke itself. Thread-safe.
+// Spreads openings in time: each costs a name's resolution and a TLS handshake, and a start of thousands, or the end of
+// a broker that all of them use, must not choke itself. Thread-safe.
 class Pace {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -164,7 +161,6 @@ class Connection final : public connector::Host, public std::enable_shared_from_
   void set_state(State state);
   void set_reason(std::string code, std::string text, std::optional<UnixMillis> next_retry);
   void event(const char* level, const char* code, const std::string& message, boost::json::object data = {});
-  void refused_command(const CommandResult& result);
 
   Shared& shared_;
   const std::string id_, account_;

@@ -183,9 +183,9 @@ class Trial final : public connector::Host, public std::enable_shared_from_this<
   }
 
   void add(const char* name, bool ok, std::string message, Time started) {
-    auto ms = started == Time() ? std::chrono::milliseconds(0)
-                                : std::chrono::duration_cast<std::chrono::milliseconds>(
-                                      std::chrono::steady_clock::now() - started);
+    auto ms = started == Time()
+                  ? std::chrono::milliseconds(0)
+                  : std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started);
     report_.steps.push_back({name, ok, ms.count(), std::move(message)});
   }
 
@@ -194,9 +194,10 @@ class Trial final : public connector::Host, public std::enable_shared_from_this<
     bool publishing = std::string_view(name) == "publish";
     if (error.kind == ErrorKind::bad_config) {
       report_.state = State::authentication_failed;
-      hint = publishing ? ": give these credentials the right to publish, or change the topic or URL"
-                        : ": check user name, password, key and certificate, and that they may connect with a client id "
-                          "of this test";
+      hint = publishing
+                 ? ": give these credentials the right to publish, or change the topic or URL"
+                 : ": check user name, password, key and certificate, and that they may connect with a client id "
+                   "of this test";
     } else if (error.kind == ErrorKind::permanent) {
       report_.state = State::opened;
       hint = ": the peer or the configuration refuses this very message";

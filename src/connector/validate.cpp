@@ -218,11 +218,11 @@ void check_together(const object& schema, const object& configuration, std::vect
   if (validity && validity->count() > 0 && !strategy.empty()) {
     auto interval = std::chrono::minutes(strategy == "CALM" ? 10 : strategy == "AGGRESSIVE" ? 3 : 5);
     if (*validity < interval) {
-      faults.push_back({root + "/uplinkTimeValidity",
-                        "is shorter than the interval of reconnectStrategy " + strategy + " (" +
-                            std::to_string(interval.count()) +
-                            "m): every message that waits for a reconnection would expire; use a longer one, or leave out "
-                            "reconnectStrategy"});
+      faults.push_back(
+          {root + "/uplinkTimeValidity",
+           "is shorter than the interval of reconnectStrategy " + strategy + " (" + std::to_string(interval.count()) +
+               "m): every message that waits for a reconnection would expire; use a longer one, or leave out "
+               "reconnectStrategy"});
     }
   }
   auto certificate = text("certificate"), key = text("privateKey");

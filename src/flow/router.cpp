@@ -495,24 +495,34 @@ std::optional<Router::Device> Router::device(const std::string& account, const s
   return Device{facts->binder, facts->application, facts->model};
 }
 
-std::string Router::driver_for(const std::string& account, const std::string& dev_eui,
-                               const std::string& connection_id) const {
+// The driver of the flow that brings the device to the connection; nothing where none does.
+static std::optional<std::string> driver_of_flow(Router::Impl& impl, const std::string& account,
+                                                 const std::string& dev_eui, const std::string& connection_id) {
   Thing thing;
   thing.dev_eui = dev_eui;
-  auto facts = impl_->devices.find(account, dev_eui);
+  auto facts = impl.devices.find(account, dev_eui);
   if (facts) {
     for (const auto& tag : facts->tags)
       thing.tags.push_back(fold(tag));
     thing.model = facts->model;
     thing.application = facts->application;
   }
-  auto flows = impl_->flows();
+  auto flows = impl.flows();
   for (const auto* rule : flows->match(account, thing)) {
     for (const auto& target : rule->targets) {
       if (std::to_string(target.connection) == connection_id) return rule->driver_id;
     }
   }
-  return {};
+  return std::nullopt;
+}
+
+std::string Router::driver_for(const std::string& account, const std::string& dev_eui,
+                               const std::string& connection_id) const {
+  return driver_of_flow(*impl_, account, dev_eui, connection_id).value_or("");
+}
+
+bool Router::routes(const std::string& account, const std::string& dev_eui, const std::string& connection_id) const {
+  return driver_of_flow(*impl_, account, dev_eui, connection_id).has_value();
 }
 
 Result<boost::json::array> Router::explain(const std::string& account, const std::string& dev_eui) const {

@@ -49,6 +49,9 @@ class Router {
   // "actility:auto:1"; empty where none.
   [[nodiscard]] std::string driver_for(const std::string& account, const std::string& dev_eui,
                                        const std::string& connection_id) const;
+  // True where some active flow brings the device's messages to this connection.
+  [[nodiscard]] bool routes(const std::string& account, const std::string& dev_eui,
+                            const std::string& connection_id) const;
 
   // A stored uplink, and what a driver gets of it.
   struct StoredUplink {

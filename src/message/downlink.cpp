@@ -235,7 +235,8 @@ ParsedDownlink parse_downlink(std::string_view json, const DownlinkDefaults& def
   }
   auto text = scan::compact(json);
   if (!text) {
-    result.faults.push_back({"", "a downlink must be JSON in UTF-8, nested at most 64 levels"});
+    result.is_downlink = bare_allowed;
+    if (bare_allowed) result.faults.push_back({"", "a downlink must be JSON in UTF-8, nested at most 64 levels"});
     return result;
   }
   bool is_object = text->front() == '{';
@@ -282,7 +283,11 @@ std::string downlink_query(const Downlink& downlink, UnixMillis now) {
   }
   if (downlink.confirmed) add("Confirmed", "1");
   if (downlink.flush_queue) add("FlushDownlinkQueue", "1");
-  if (!downlink.validity_time.empty()) add("ValidityTime", downlink.validity_time);
+  if (!downlink.validity_time.empty()) {
+    bool seconds = downlink.valid_until && integer(downlink.validity_time).has_value();
+    auto left = seconds && !own_token ? std::max<std::int64_t>((*downlink.valid_until - now + 999) / 1000, 1) : 0;
+    add("ValidityTime", left > 0 ? std::to_string(left) : downlink.validity_time);
+  }
   bool is_signed = own_token || !downlink.as_key.empty();
   if (is_signed) {
     add("AS_ID", downlink.as_id);
@@ -292,6 +297,97 @@ std::string downlink_query(const Downlink& downlink, UnixMillis now) {
   if (!downlink.retry_ineligible_gateways) add("RetryIneligibleGateways", "0");
   if (is_signed) encoded += "&Token=" + (own_token ? downlink.token : to_hex(sha256(plain + downlink.as_key)));
   return encoded;
+}
+
+std::optional<std::string> downlink_of_query(std::string_view query) {
+  constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+      {"DevEUI", "DevEUI"},
+      {"FPort", "FPort"},
+      {"Payload", "payload_hex"},
+      {"FCntDn", "FCntDn"},
+      {"AFCntDn", "AFCntDn"},
+      {"Confirmed", "Confirmed"},
+      {"FlushDownlinkQueue", "FlushDownlinkQueue"},
+      {"ValidityTime", "ValidityTime"},
+      {"AS_ID", "AS_ID"},
+      {"Time", "Time"},
+      {"CorrelationID", "CorrelationID"},
+      {"RetryIneligibleGateways", "RetryIneligibleGateways"},
+      {"Token", "Token"},
+  };
+  std::string out;
+  bool has_device = false;
+  while (!query.empty()) {
+    auto pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(pair.size() + 1, query.size()));
+    auto equals = std::min(pair.find('='), pair.size());
+    auto name = url_decode(pair.substr(0, equals));
+    // A form would write a blank as +; no value here has blanks, and a sign of an offset is often left as it is.
+    auto value = url_decode(pair.substr(std::min(equals + 1, pair.size())));
+    if (!name || !value) return std::nullopt;
+    for (const auto& [parameter, field] : kNames) {
+      if (*name != parameter) continue;
+      has_device = has_device || field == "DevEUI";
+      out += out.empty() ? "" : ",";
+      out += json::quote(field) + ":" + json::quote(*value);
+    }
+  }
+  if (!has_device) return std::nullopt;
+  return R"({"DevEUI_downlink":{)" + out + "}}";
+}
+
+std::string write_downlink(const Downlink& downlink) {
+  json::object out{{"DevEUI", downlink.dev_eui}};
+  auto text = [&](const char* name, const std::string& value) {
+    if (!value.empty()) out[name] = value;
+  };
+  auto flag = [&](const char* name, bool value) {
+    if (value) out[name] = true;
+  };
+  if (downlink.fport) out["FPort"] = *downlink.fport;
+  if (downlink.payload_hex) out["payload_hex"] = *downlink.payload_hex;
+  if (downlink.fcnt_dn) out["FCntDn"] = *downlink.fcnt_dn;
+  if (downlink.afcnt_dn) out["AFCntDn"] = *downlink.afcnt_dn;
+  flag("Confirmed", downlink.confirmed);
+  flag("FlushDownlinkQueue", downlink.flush_queue);
+  flag("noRetry", !downlink.retry_ineligible_gateways);
+  text("ValidityTime", downlink.validity_time);
+  if (downlink.valid_until) out["validUntil"] = *downlink.valid_until;
+  text("Time", downlink.time);
+  text("AS_ID", downlink.as_id);
+  text("AS_KEY", downlink.as_key);
+  text("Token", downlink.token);
+  text("CorrelationID", downlink.correlation_id);
+  return json::write(out);
+}
+
+Result<Downlink> read_downlink(std::string_view text) {
+  auto parsed = json::parse(text);
+  if (!parsed) return parsed.error().wrap("reading a stored downlink");
+  if (!parsed->is_object()) return Error{ErrorKind::permanent, "a stored downlink is no object"};
+  const auto& from = parsed->get_object();
+  auto counter = [&](const char* name) -> std::optional<std::uint32_t> {
+    if (!json::find(from, name)) return std::nullopt;
+    return static_cast<std::uint32_t>(json::int_or(from, name, 0));
+  };
+  Downlink out;
+  out.dev_eui = json::text_or(from, "DevEUI");
+  if (json::find(from, "FPort")) out.fport = static_cast<int>(json::int_or(from, "FPort", 0));
+  if (json::find(from, "payload_hex")) out.payload_hex = json::text_or(from, "payload_hex");
+  out.fcnt_dn = counter("FCntDn");
+  out.afcnt_dn = counter("AFCntDn");
+  out.confirmed = json::bool_or(from, "Confirmed", false);
+  out.flush_queue = json::bool_or(from, "FlushDownlinkQueue", false);
+  out.retry_ineligible_gateways = !json::bool_or(from, "noRetry", false);
+  out.validity_time = json::text_or(from, "ValidityTime");
+  if (json::find(from, "validUntil")) out.valid_until = json::int_or(from, "validUntil", 0);
+  out.time = json::text_or(from, "Time");
+  out.as_id = json::text_or(from, "AS_ID");
+  out.as_key = json::text_or(from, "AS_KEY");
+  out.token = json::text_or(from, "Token");
+  out.correlation_id = json::text_or(from, "CorrelationID");
+  if (out.dev_eui.size() != 16) return Error{ErrorKind::permanent, "a stored downlink has no DevEUI"};
+  return out;
 }
 
 std::string rejected_report(const Downlink& downlink, int status, std::string_view cause, UnixMillis now) {

@@ -50,14 +50,26 @@ struct ParsedDownlink {
   bool is_downlink = true;    // false: JSON without DevEUI_downlink (where the root is required), not a command at all
 };
 
-// Reads and validates {"DevEUI_downlink": {...}}, or the bare object when `bare_allowed`. Not JSON: one fault at "".
-// FPort may still be missing when there is a `payload` (the driver may give it). Sets correlation_id when missing.
+// Reads and validates {"DevEUI_downlink": {...}}, or the bare object when `bare_allowed`. Not JSON: one fault at ""
+// when `bare_allowed` (an endpoint was called), else no downlink (a topic carries what it likes, spec
+// connectors.md 1.10). FPort may still be missing when there is a `payload` (the driver may give it). Sets
+// correlation_id when missing.
 ParsedDownlink parse_downlink(std::string_view json, const DownlinkDefaults& defaults, bool bare_allowed,
                               UnixMillis now);
 
 // The query string of spec messages.md 8.4, percent-encoded, with Time (now, when missing) and Token.
-// Needs payload_hex or flush_queue; as_key empty: no AS_ID, Time, Token.
+// Needs payload_hex or flush_queue; as_key empty: no AS_ID, Time, Token. A ValidityTime in seconds is what is left of
+// it `now`, unless the caller has signed it: waiting here makes no command live longer.
 std::string downlink_query(const Downlink& downlink, UnixMillis now);
+
+// The same command as the JSON body that parse_downlink() takes, from the query of spec messages.md 8.4 (a customer who
+// talks to us as to his network server). Nothing where the query has no DevEUI or a broken escape.
+std::optional<std::string> downlink_of_query(std::string_view query);
+
+// A downlink that is ready to be sent, as text that outlives this process, and back. Holds `as_key`: to be sealed.
+// Errors: permanent, for a text that is none of ours.
+std::string write_downlink(const Downlink& downlink);
+Result<Downlink> read_downlink(std::string_view text);
 
 // The report for the cloud about a refused downlink (spec messages.md 5.2): {"DevEUI_downlink_Rejected": {...}}.
 std::string rejected_report(const Downlink& downlink, int status, std::string_view cause, UnixMillis now);

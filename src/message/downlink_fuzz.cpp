@@ -17,7 +17,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!downlink.payload_hex && !downlink.payload && !downlink.flush_queue) std::abort();
     auto query = downlink_query(downlink, kNow);
     if (query.find_first_of(" \r\n#") != std::string::npos) std::abort();
+    auto stored = read_downlink(write_downlink(downlink));
+    if (!stored || downlink_query(*stored, kNow) != query) std::abort();
     if (!parse_report(rejected_report(downlink, 400, "cause", kNow))) std::abort();
+  }
+  // A query makes a body, never one that is no JSON.
+  if (auto body = downlink_of_query(input)) {
+    auto parsed = parse_downlink(*body, {}, false, kNow);
+    if (!parsed.is_downlink && body->size() < 1000) {
+      for (char c : input) {
+        if (static_cast<unsigned char>(c) >= 0x80 || c == '%') return 0;  // not UTF-8 once decoded
+      }
+      std::abort();
+    }
   }
   return 0;
 }

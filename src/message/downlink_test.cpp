@@ -75,7 +75,7 @@ TEST(ParseDownlink, ReportsAllFaultsAtOnce) {
 
 TEST(ParseDownlink, TellsWhatIsNoCommand) {
   EXPECT_THAT(fault_paths("hello"), ElementsAre(""));
-  EXPECT_TRUE(parse_downlink("hello", {}, false, kNow).is_downlink);
+  EXPECT_FALSE(parse_downlink("hello", {}, false, kNow).is_downlink) << "a topic may carry anything";
   auto other = parse_downlink(R"({"forward":1})", {}, false, kNow);
   EXPECT_FALSE(other.is_downlink);
   EXPECT_THAT(other.faults, IsEmpty());
@@ -122,6 +122,113 @@ TEST(ParseDownlink, ChecksEachRule) {
   EXPECT_THAT(faults(R"("payload_hex":"00","FPort":1,"ValidityTime":"9223372036854775807")"),
               ElementsAre("/ValidityTime"));
   EXPECT_THAT(faults(R"("payload_hex":null,"payload":null,"FPort":null)"), ElementsAre("/payload_hex"));
+}
+
+// Each row: what is added to a sound command, the fault it makes ("" for none), and what the request then holds.
+TEST(ParseDownlink, EachRuleMakesItsRequest) {
+  struct Row {
+    const char* fields;
+    const char* fault;
+    const char* query;
+  };
+  const Row rows[] = {
+      {R"("Confirmed":"1")", "", "&Confirmed=1"},
+      {R"("Confirmed":true)", "", "&Confirmed=1"},
+      {R"("Confirmed":"true")", "", "&Confirmed=1"},
+      {R"("Confirmed":0)", "", ""},
+      {R"("Confirmed":false)", "", ""},
+      {R"("Confirmed":null)", "", ""},
+      {R"("Confirmed":"yes")", "/Confirmed", ""},
+      {R"("FlushDownlinkQueue":"1")", "", "&FlushDownlinkQueue=1"},
+      {R"("FlushDownlinkQueue":"0")", "", ""},
+      {R"("RetryIneligibleGateways":"0")", "", "&RetryIneligibleGateways=0"},
+      {R"("RetryIneligibleGateways":false)", "", "&RetryIneligibleGateways=0"},
+      {R"("RetryIneligibleGateways":1)", "", ""},
+      {R"("RetryIneligibleGateways":2)", "/RetryIneligibleGateways", ""},
+      {R"("FCntDn":"7")", "", "&FCntDn=7"},
+      {R"("FCntDn":0)", "", "&FCntDn=0"},
+      {R"("FCntDn":4294967295)", "", "&FCntDn=4294967295"},
+      {R"("FCntDn":4294967296)", "/FCntDn", ""},
+      {R"("FCntDn":"-1")", "/FCntDn", ""},
+      {R"("AFCntDn":"4294967295")", "", "&AFCntDn=4294967295"},
+      {R"("FCntDn":1,"AFCntDn":1)", "/AFCntDn", ""},
+      {R"("ValidityTime":"60")", "", "&ValidityTime=60"},
+      {R"("ValidityTime":60)", "", "&ValidityTime=60"},
+      {R"("ValidityTime":"2024-05-02T09:00:00+02:00")", "", "&ValidityTime=2024-05-02T09%3A00%3A00%2B02%3A00"},
+      {R"("ValidityTime":"2024-05-02T08:00:00+02:00")", "/ValidityTime", ""},
+      {R"("ValidityTime":-1)", "/ValidityTime", ""},
+      {R"("ValidityTime":"soon")", "/ValidityTime", ""},
+      {R"("CorrelationID":"0123456789abcdef")", "", "&CorrelationID=0123456789abcdef"},
+      {R"("CorrelationID":"0123456789abcde")", "/CorrelationID", ""},
+      {R"("AS_ID":"TWA.1")", "", "&AS_ID=TWA.1&"},
+      {R"("AS_ID":7)", "/AS_ID", ""},
+  };
+  for (const auto& row : rows) {
+    auto parsed = parse_downlink(
+        R"({"DevEUI":"74FE48FFFF5A3D9F","FPort":"9","payload_hex":"0A",)" + std::string(row.fields) + "}",
+        {"as", "key", 7, ""}, true, kNow);
+    if (*row.fault) {
+      EXPECT_THAT(paths(parsed), ElementsAre(row.fault)) << row.fields;
+      continue;
+    }
+    EXPECT_THAT(parsed.faults, IsEmpty()) << row.fields;
+    auto query = downlink_query(parsed.downlink, kNow);
+    EXPECT_THAT(query, testing::StartsWith("DevEUI=74FE48FFFF5A3D9F&FPort=9&Payload=0A&")) << row.fields;
+    EXPECT_THAT(query, HasSubstr(row.query)) << row.fields;
+    for (const char* name : {"Confirmed", "FlushDownlinkQueue", "RetryIneligibleGateways", "FCntDn", "ValidityTime"}) {
+      if (!std::string_view(row.query).starts_with(std::string("&") + name) &&
+          !std::string_view(row.query).starts_with("&AFCntDn")) {
+        EXPECT_THAT(query, testing::Not(HasSubstr(name))) << row.fields;
+      }
+    }
+    EXPECT_EQ(parsed.downlink.correlation_id.size(), 16u);
+    EXPECT_THAT(query, HasSubstr("&CorrelationID=" + parsed.downlink.correlation_id));
+  }
+}
+
+TEST(ParseDownlink, APureFlushNeedsNoPort) {
+  auto parsed = parse_downlink(R"({"DevEUI":"74FE48FFFF5A3D9F","FlushDownlinkQueue":1})", {}, true, kNow);
+  EXPECT_THAT(parsed.faults, IsEmpty());
+  EXPECT_EQ(downlink_query(parsed.downlink, kNow),
+            "DevEUI=74FE48FFFF5A3D9F&FlushDownlinkQueue=1&CorrelationID=" + parsed.downlink.correlation_id);
+}
+
+TEST(DownlinkQuery, TheSecondsOfAValidityRunWhileItWaits) {
+  std::string body = R"({"DevEUI":"74FE48FFFF5A3D9F","FPort":1,"payload_hex":"00","ValidityTime":"60","AS_KEY":"k")";
+  auto parsed = parse_downlink(body + "}", {}, true, kNow);
+  EXPECT_THAT(downlink_query(parsed.downlink, kNow + 900), HasSubstr("&ValidityTime=60&"));
+  EXPECT_THAT(downlink_query(parsed.downlink, kNow + 45'000), HasSubstr("&ValidityTime=15&"));
+  EXPECT_THAT(downlink_query(parsed.downlink, kNow + 70'000), HasSubstr("&ValidityTime=1&"));
+  auto of_caller = parse_downlink(body + R"(,"Time":"2024-05-02T06:00:00Z","Token":")" + std::string(64, 'a') + "\"}",
+                                  {}, true, kNow);
+  EXPECT_THAT(downlink_query(of_caller.downlink, kNow + 45'000), HasSubstr("&ValidityTime=60&")) << "he has signed it";
+}
+
+TEST(DownlinkOfQuery, ReadsWhatACustomerSends) {
+  EXPECT_EQ(downlink_of_query("DevEUI=000000000F1D8693&FPort=1&Payload=00&Confirmed=1&other=2&ValidityTime=60"),
+            R"({"DevEUI_downlink":{"DevEUI":"000000000F1D8693","FPort":"1","payload_hex":"00","Confirmed":"1",)"
+            R"("ValidityTime":"60"}})");
+  EXPECT_EQ(downlink_of_query(""), std::nullopt);
+  EXPECT_EQ(downlink_of_query("FPort=1"), std::nullopt);
+  EXPECT_EQ(downlink_of_query("DevEUI=%4"), std::nullopt);
+  EXPECT_EQ(downlink_of_query("DevEUI=a&&=&FPort"), R"({"DevEUI_downlink":{"DevEUI":"a","FPort":""}})");
+}
+
+TEST(StoredDownlink, ComesBackAsItWas) {
+  auto parsed = parse_downlink(
+      R"({"DevEUI":"74FE48FFFF5A3D9F","FPort":3,"payload_hex":"0aFF","AFCntDn":4294967295,"Confirmed":1,)"
+      R"("FlushDownlinkQueue":1,"RetryIneligibleGateways":0,"ValidityTime":"60","AS_ID":"a","AS_KEY":"k","Time":)"
+      R"("2024-05-02T06:00:00Z","CorrelationID":"0123456789abcdef"})",
+      {}, true, kNow);
+  ASSERT_THAT(parsed.faults, IsEmpty());
+  auto back = read_downlink(write_downlink(parsed.downlink));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(downlink_query(*back, kNow), downlink_query(parsed.downlink, kNow));
+  EXPECT_EQ(back->valid_until, parsed.downlink.valid_until);
+  EXPECT_EQ(write_downlink(*back), write_downlink(parsed.downlink));
+  EXPECT_FALSE(read_downlink("{}"));
+  EXPECT_FALSE(read_downlink("[]"));
+  EXPECT_FALSE(read_downlink("x"));
 }
 
 TEST(DownlinkQuery, EqualsThePublishedVectors) {

@@ -23,7 +23,8 @@ int gravity(std::string_view level) {
   " FROM events WHERE account = ?1 AND time >= ?2 AND time < ?3 AND (?4 = '' OR connection_id = ?4)" \
   " AND (?5 = '' OR instr(lower(message || char(10) || code || char(10) || data), ?5) > 0)"          \
   " AND (?6 = '' OR code = ?6) AND (?7 = '' OR dev_eui = ?7) AND (?8 = '' OR flow_id = ?8)"          \
-  " AND (CASE level WHEN 'error' THEN 3 WHEN 'warn' THEN 2 WHEN 'info' THEN 1 ELSE 0 END) >= ?9"
+  " AND (CASE level WHEN 'error' THEN 3 WHEN 'warn' THEN 2 WHEN 'info' THEN 1 ELSE 0 END) >= ?9"     \
+  " AND id > ?10"
 
 // The texts that the filter's bindings point into.
 struct Filter {
@@ -31,7 +32,7 @@ struct Filter {
       : query(query), text(to_lower(query.text)), dev_eui(to_upper(query.dev_eui)) {}
   void bind(Statement& statement) const {
     statement.bind(query.account).bind(query.from).bind(query.to).bind(query.connection_id).bind(text).bind(query.code);
-    statement.bind(dev_eui).bind(query.flow_id).bind(gravity(query.level));
+    statement.bind(dev_eui).bind(query.flow_id).bind(gravity(query.level)).bind(query.after);
   }
   const EventQuery& query;
   std::string text, dev_eui;
@@ -57,20 +58,23 @@ Result<std::vector<std::int64_t>> SqliteStore::put_events(const std::vector<Even
     std::vector<std::int64_t> ids;
     for (const auto& event : events) {
       auto data = object_text(event.data);
+      // A folded event shows the device of the newest one, and is found by it.
+      auto dev_eui = to_upper(json::text_or(event.data, "DevEUI"));
       if (event.id != 0) {
-        auto replaced = database_->prepare("UPDATE events SET level = ?, message = ?, data = ? WHERE id = ?")
-                            .bind(event.level)
-                            .bind(event.message)
-                            .bind(data)
-                            .bind(event.id)
-                            .run();
+        auto replaced =
+            database_->prepare("UPDATE events SET level = ?, message = ?, data = ?, dev_eui = ? WHERE id = ?")
+                .bind(event.level)
+                .bind(event.message)
+                .bind(data)
+                .bind(dev_eui)
+                .bind(event.id)
+                .run();
         if (!replaced) return replaced.error();
         ids.push_back(event.id);
         continue;
       }
       auto connection = json::text_or(event.data, "connectionId");
       auto flow = json::text_or(event.data, "flowId");
-      auto dev_eui = to_upper(json::text_or(event.data, "DevEUI"));
       auto inserted = database_
                           ->prepare(
                               "INSERT INTO events (account, time, level, code, message, data, connection_id, flow_id, "
@@ -116,10 +120,22 @@ Result<std::vector<Event>> SqliteStore::events(const EventQuery& query) {
   std::lock_guard lock(mutex_);
   Filter filter(query);
   auto statement = database_->prepare("SELECT id, account, time, level, code, message, data" SLUICE_EVENT_FILTER
-                                      " ORDER BY time DESC, id DESC LIMIT ?10 OFFSET ?11");
+                                      " ORDER BY time DESC, id DESC LIMIT ?11 OFFSET ?12");
   filter.bind(statement);
   statement.bind(query.limit).bind(query.offset);
   return read_all<Event>(statement, read_event);
+}
+
+// The same as SLUICE_EVENT_FILTER says.
+bool matches(const EventQuery& query, const Event& event) {
+  auto is = [](const std::string& wanted, const std::string& given) { return wanted.empty() || wanted == given; };
+  if (event.account != query.account || gravity(event.level) < gravity(query.level)) return false;
+  if (!is(query.connection_id, json::text_or(event.data, "connectionId"))) return false;
+  if (!is(query.flow_id, json::text_or(event.data, "flowId")) || !is(query.code, event.code)) return false;
+  if (!is(to_upper(query.dev_eui), to_upper(json::text_or(event.data, "DevEUI")))) return false;
+  if (query.text.empty()) return true;
+  auto text = to_lower(event.message + "\n" + event.code + "\n" + object_text(event.data));
+  return text.find(to_lower(query.text)) != std::string::npos;
 }
 
 Result<std::size_t> SqliteStore::count_events(const EventQuery& query) {

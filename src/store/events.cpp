@@ -3,7 +3,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 #include <unordered_map>
+#include <vector>
 
 #include "base/json.h"
 #include "base/log.h"
@@ -158,6 +162,7 @@ struct Events::Impl {
           sources[i].first->id = (*ids)[i];
           *sources[i].second = false;
         }
+        tell(events, *ids);
         return false;
       }
       if (!told) log::error("events cannot be stored for now: {}", ids.error().text);
@@ -169,9 +174,35 @@ struct Events::Impl {
     }
   }
 
+  // No lock is held while those who watch are called.
+  void tell(std::vector<Event>& written, const std::vector<std::int64_t>& ids) {
+    std::vector<std::shared_ptr<Look>> looks;
+    {
+      std::lock_guard lock(watch_mutex);
+      std::erase_if(watchers, [](const auto& weak) { return weak.expired(); });
+      for (const auto& weak : watchers) {
+        if (auto look = weak.lock()) looks.push_back(std::move(look));
+      }
+    }
+    if (looks.empty()) return;
+    // Rows of one writing come out of hash tables: in order of their ids the stream is in order of time.
+    std::vector<std::size_t> order(written.size());
+    for (std::size_t i = 0; i < order.size(); ++i)
+      order[i] = i;
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return ids[a] < ids[b]; });
+    for (auto i : order) {
+      bool again = written[i].id != 0;
+      written[i].id = ids[i];
+      for (const auto& look : looks)
+        (*look)(written[i], again);
+    }
+  }
+
   Store& store;
   Clock& clock;
   std::shared_ptr<Metrics::Value> dropped;
+  std::mutex watch_mutex;
+  std::vector<std::weak_ptr<Look>> watchers;
 
   std::mutex mutex;
   std::condition_variable wake, idle;
@@ -240,6 +271,13 @@ void Events::update(std::string key, std::string account, std::string level, std
     ++impl_->added;
   }
   if (first) impl_->wake.notify_one();
+}
+
+std::shared_ptr<void> Events::watch(Look look) {
+  auto made = std::make_shared<Look>(std::move(look));
+  std::lock_guard lock(impl_->watch_mutex);
+  impl_->watchers.push_back(made);
+  return made;
 }
 
 void Events::flush() {

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <condition_variable>
-#include <map>
-#include <mutex>
+#include <functional>
+#include <memory>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "base/metrics.h"
 #include "store/store.h"
@@ -30,6 +27,11 @@ class Events {
               boost::json::object data);
   // Waits until everything added before is in the store; for the API's reads and for tests. At most 5 s.
   void flush();
+  // Calls `look` with every event once it is in the store, with its id; `again`: one that was there already and has
+  // changed. Until the handle is destroyed (and perhaps once more while that happens). From the writer's thread: fast,
+  // never blocking, not calling back here.
+  using Look = std::function<void(const Event& event, bool again)>;
+  [[nodiscard]] std::shared_ptr<void> watch(Look look);
 
  private:
   struct Impl;

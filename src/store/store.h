@@ -61,10 +61,13 @@ struct EventQuery {
   std::string account;
   UnixMillis from = 0, to = 0;
   std::string connection_id, text, code, dev_eui,
-      flow_id;        // empty: any; `text` in message, code or data, ignoring case
-  std::string level;  // this one and what is graver; empty: any
+      flow_id;             // empty: any; `text` in message, code or data, ignoring case
+  std::string level;       // this one and what is graver; empty: any
+  std::int64_t after = 0;  // only ids above this one
   std::size_t offset = 0, limit = 1000;
 };
+// Whether the event is one of those that the query asks for; its time and id are not looked at.
+bool matches(const EventQuery& query, const Event& event);
 
 // What is worth telling of one call of a driver: what it wrote to its console, its warnings, why it failed.
 struct DriverLogEntry {

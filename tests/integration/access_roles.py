@@ -20,6 +20,7 @@ _FLOW = {
         GET /v3/api-docs
         GET /swagger-ui.html
         GET /swagger-ui
+        GET /swagger-ui/
         GET /swagger-ui/{file}""",
     READER: """
         GET /connectors
