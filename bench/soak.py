@@ -37,6 +37,7 @@ FIRST_DEV_EUI = 0x5A1CE00000000001
 FRESH = "70B3D5E75E00F5E5"
 HTTP_SHARE = 10  # one device of that many goes to the HTTP target, too
 SAMPLE_SECONDS = 10
+JUDGED_SECONDS = 180  # memory is judged over no less: buffers and caches fill up at first
 EXPLAINED_SECONDS = 60  # after a fault: what was in flight may come twice until then, and until the backlog is gone
 PUBLISH = re.compile(rb"Received PUBLISH from \S+ \(d\d, q\d, r\d, m\d+, 'up/([0-9A-F]{16})/(\d+)'")
 LEDGER = re.compile(rb"([SA]) ([0-9A-F]{16}) (\d+)")
@@ -385,7 +386,7 @@ class Watch:
         last = statistics.median(size for _, size in late[-third:])
         return {"start": own[0], "end": own[-1], "max": max(own), "slopeMbPerHour": slope, "firstThird": first, "lastThird": last,
                 "withHostsEnd": self.samples[-1][2], "withHostsMax": max(size for _, _, size in self.samples),
-                "flat": last <= first * 1.1 + 16, "samples": len(own)}
+                "flat": last <= first * 1.1 + 16 or late[-1][0] - late[0][0] < JUDGED_SECONDS, "samples": len(own)}
 
 
 class Soak:

@@ -97,7 +97,8 @@ void complete(const Route& route, object& operation) {
   auto may_fail = [&](const char* status) { responses.emplace(status, reference("#/components/responses/error")); };
   const bool takes_body = route.method == "POST" || route.method == "PUT" || route.method == "PATCH";
   const bool names_one = route.path.find('{') != std::string_view::npos;
-  const bool changes_one = names_one && route.method != "GET" && route.method != "POST";
+  // POST too: start and stop are changes of `active`.
+  const bool changes_one = names_one && route.method != "GET";
   if (route.access != Access::open) {
     may_fail("401");
     may_fail("403");

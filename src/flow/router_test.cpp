@@ -299,8 +299,11 @@ TEST_F(RouterTest, ADriverKnownWithoutCodeIsTold) {
 TEST_F(RouterTest, ADownlinkTellsWhatItsDriverSaid) {
   add_driver("hidden", "");
   add_driver("no", "function decodeUplink() {} function encodeDownlink(i) { return {errors: ['a'], warnings: ['w']} }");
-  Downlinks downlinks(*router_, *catalogue_, *engine_, *journal_, *events_, system_clock(), metrics_,
-                      [](const auto&, const auto&, auto, const auto&) { FAIL() << "nothing is to be sent"; });
+  Downlinks downlinks(
+      *router_, *catalogue_, *engine_, *journal_, *events_, system_clock(), metrics_,
+      {.send = [](const OutgoingDownlink&, const auto&, const auto&) { FAIL() << "nothing is to be sent"; },
+       .count = [](const std::string&, DownlinkCount) {},
+       .report = [](message::Message) {}});
   auto send_down = [&](const std::string& module) {
     std::promise<DownlinkResult> promise;
     downlinks.handle({.account = "1", .connection_id = "7"},

@@ -56,12 +56,16 @@ class World:
     def __init__(self, random_, base, number):
         self.random = random_
         self.sluice = kit.Sluice(base / f"world-{number}", env={"SLUICE_LOG_LEVEL": "warn"})
-        self.contract = contract.Contract.of(self.sluice.url)
-        admin = self.sluice.api()
-        self.tokens = {"Owner": admin.token}
-        self.ids = collections.defaultdict(list)  # path of the collection -> ids
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.sluice.port, timeout=40)
-        self._roles(admin)
+        try:
+            self.contract = contract.Contract.of(self.sluice.url)
+            admin = self.sluice.api()
+            self.tokens = {"Owner": admin.token}
+            self.ids = collections.defaultdict(list)  # path of the collection -> ids
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.sluice.port, timeout=40)
+            self._roles(admin)
+        except BaseException:
+            self.sluice.stop()  # nobody else knows of it yet
+            raise
 
     def _roles(self, admin):
         account = json.loads(base64.urlsafe_b64decode(admin.token.split(".")[1] + "=="))["account"]

@@ -109,6 +109,7 @@ class Api:
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 got = answer.status, answer.read().decode(), answer.headers
+                url = answer.geturl()  # where a redirect led
         except urllib.error.HTTPError as error:
             with error:
                 got = error.code, error.read().decode(errors="replace"), error.headers
