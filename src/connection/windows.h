@@ -94,13 +94,18 @@ class Windows {
     [[nodiscard]] bool empty() const { return minutes.empty() && seen.empty(); }
   };
 
+  // Counts n in the minute of `now`.
   void add(Counter counter, UnixMillis now, std::uint64_t n = 1);
+  // An uplink of that device was routed to the connection.
   void seen(std::string_view dev_eui, UnixMillis now);
   // A message was acknowledged that long after it came.
   void took(double seconds, UnixMillis now);
+  // The 60 and the 1,440 minutes that end with that of `now`.
   [[nodiscard]] WindowCounts read(UnixMillis now) const;
 
+  // From here on what changes is kept to be taken.
   void keep_changes();
+  // Hands over what has changed since the last time.
   Changes take();
   // They could not be written; at most a day of them is kept.
   void put_back(Changes changes);
