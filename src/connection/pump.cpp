@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <random>
 
+#include "connection/alarm.h"
 #include "connection/cut.h"
 
 namespace sluice::connection {
@@ -493,6 +494,8 @@ void Pump::verdict(std::uint64_t place, Result<void> result) {
     if (result) {
       delivered_since_open_ = true;
       delivered_total_->add();
+      ++delivered_;
+      if (is_alarm_report(*item->second.pending.message)) ++delivered_reports_;
       note(*item->second.pending.message, message::Stage::delivered);
       latency_->observe(static_cast<double>(deps_.clock.now() - item->second.pending.message->arrived) / 1000);
       finish(item, queue::Fate::delivered);

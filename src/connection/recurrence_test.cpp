@@ -465,20 +465,25 @@ TEST(Recurrence, FoundWithinIsWhatAWalkFinds) {
     const auto horizon = at("2026-02-01T00:00Z");
     for (auto next = recurrence.after(start - 1); next && next->start < horizon; next = recurrence.after(next->start))
       all.push_back(*next);
-    if (rule.contains("count")) EXPECT_LE(all.size(), static_cast<std::size_t>(rule["count"].as_int64())) << text;
+    if (rule.contains("count")) {
+      EXPECT_LE(all.size(), static_cast<std::size_t>(rule["count"].as_int64())) << text;
+    }
     for (int probe = 0; probe < 50; ++probe) {
       auto time = start + static_cast<std::int64_t>(random() % 62'000'000ull) * 1000;
       auto found =
           std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.start <= time && time < one.end; });
       auto got = recurrence.covering(time);
       ASSERT_EQ(got.has_value(), found != all.end()) << text << " at " << format_time(time);
-      if (got) ASSERT_EQ(shown(*got), shown(*found)) << text << " at " << format_time(time);
+      if (got) {
+        ASSERT_EQ(shown(*got), shown(*found)) << text << " at " << format_time(time);
+      }
       auto until = time;
       for (const auto& one : all) {
         if (one.start <= until && until < one.end) until = one.end;
       }
-      if (until + 86'400'000 < horizon)
+      if (until + 86'400'000 < horizon) {
         ASSERT_EQ(recurrence.covered_until(time, horizon), until) << text << " at " << format_time(time);
+      }
     }
   }
 }
