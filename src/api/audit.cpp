@@ -112,6 +112,8 @@ bool has_effect(const Route& route) {
   if (route.method == "GET" || route.access == Access::open) return false;
   // Downlinks are messages, not settings: connection-1501 and 1502 tell of them.
   if (route.path.ends_with("/downlinks")) return false;
+  // Trials change nothing.
+  if (route.path.ends_with("/connections/test") || route.path.ends_with("/try")) return false;
   // What every member may do below /iot-flow leaves no trace: decode, encode, execute.
   return route.access != Access::reader || route.path.starts_with("/iot-admin");
 }

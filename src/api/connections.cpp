@@ -389,8 +389,11 @@ Response patch(Call& call) {
 
 // start and stop are the same as a PATCH of `active` (spec api.md 5.4).
 Response start(Call& call) {
+  auto before = own(call);
+  if (!before) return fail(before.error());
+  bool was_active = json::bool_or(before->resource, "active", true);
   auto response = patch_with(call, object{{"active", true}});
-  if (!response.problem) {
+  if (!response.problem && was_active) {
     // One that is active and waits for its next try, or has given up, is tried at once.
     auto state = call.context.connections.status(call.params[0]).state;
     using connection::State;

@@ -260,19 +260,19 @@ TEST_F(ConnectionsTest, UnknownKeysDoNotFloodTheEvents) {
             1);
 }
 
-TEST_F(ConnectionsTest, OnlyFiltersAreTakenAsOperations) {
+TEST_F(ConnectionsTest, OperationsOfLaterVersionsAreRefused) {
   auto body = minimal();
   body["upOperations"] =
       json::parse(R"([{"type":"filter","keepDeviceUplink":true,"keepDeviceNotificationSubTypes":["reset"]}])").value();
   EXPECT_EQ(make(json::write(body)).at("upOperations").as_array().size(), 1u);
   body["upOperations"] =
       json::parse(
-          R"([{"type":"filter"},{"type":"callProcessor","id":"MESSAGE_FLATTENER"},{"type":"filter","expression":"x"}])")
+          R"([{"type":"filter"},{"type":"customOutput"},{"type":"filter","expression":"x"}])")
           .value();
   body["dlOperations"] = json::parse(R"([{"type":"customOutput"}])").value();
   auto response = send("POST", "/connections", json::write(body));
   EXPECT_EQ(faults(response),
-            (std::set<std::string>{"/upOperations/1/type", "/upOperations/2/expression", "/dlOperations"}));
+            (std::set<std::string>{"/upOperations/1/type", "/upOperations/2/expression", "/dlOperations/0/type"}));
   EXPECT_NE(response.body.find("only operations of type"), std::string::npos);
 }
 
@@ -386,7 +386,8 @@ TEST_F(ConnectionsTest, MetricsAndQueue) {
   manager_.counts.active_things_24h = 20;
   manager_.counts.last_1h[static_cast<std::size_t>(connection::Counter::uplinks_lost)] = 2;
   manager_.state.pending = 4;
-  manager_.state.oldest_pending = clock_.now();
+  manager_.queue_status.pending = 4;
+  manager_.queue_status.oldest = clock_.now();
   auto metrics = body_of(send("GET", "/connections/1/metrics")).as_object();
   EXPECT_EQ(metrics.at("connectionId"), 1);
   EXPECT_EQ(metrics.at("activeThingsLast24h"), 20);

@@ -80,10 +80,15 @@ struct FakeManager final : connection::Manager {
     replays.push_back(request);
     return connection::ReplayReport{.messages = 2, .bytes = 200};
   }
-  Result<std::vector<connection::SeriesPoint>> series(const std::string&, UnixMillis, UnixMillis,
-                                                      std::chrono::minutes) override {
+  Result<std::vector<connection::SeriesPoint>> series(const std::string&, UnixMillis from, UnixMillis to,
+                                                      std::chrono::minutes step) override {
+    series_asked = {from, to, step};
     return points;
   }
+  struct SeriesAsked {
+    UnixMillis from = 0, to = 0;
+    std::chrono::minutes step{0};
+  } series_asked;
   std::vector<std::pair<store::Connection, std::string>> tested;
   connection::TestReport test_report;
   connection::DeadLetterPage letters;

@@ -219,12 +219,25 @@ class Sluice {
                 }});
     auto stored = store_->connections("");
     if (!stored) return stored.error();
-    runner_ = std::make_unique<connection::Runner>(connection::Shared{
-        io_.get_executor(), disk_, *queue_, *events_, clock_, metrics_, registry_, http_,
+    auto counters = store::open_counters(options_.data);
+    if (!counters) return counters.error();
+    counters_ = std::move(*counters);
+    connection::Shared shared{
+        io_.get_executor(),
+        disk_,
+        *queue_,
+        *events_,
+        clock_,
+        metrics_,
+        registry_,
+        http_,
         [this](connection::Command command, auto taken) { handle_command(std::move(command), std::move(taken)); },
-        options_.public_url, trail_,
+        options_.public_url,
+        trail_,
         [this](const std::string& account, std::uint64_t connection, std::vector<message::MessagePtr> messages,
-               bool decode) { return router_->route_again(account, connection, std::move(messages), decode); }});
+               bool decode) { return router_->route_again(account, connection, std::move(messages), decode); }};
+    shared.counters = counters_.get();
+    runner_ = std::make_unique<connection::Runner>(std::move(shared));
     auto count = options_.io_threads ? options_.io_threads : std::clamp(std::thread::hardware_concurrency(), 2u, 8u);
     for (unsigned i = 0; i < count; ++i)
       threads_.emplace_back([this] { run_io(); });
@@ -344,6 +357,7 @@ class Sluice {
   std::unique_ptr<binder::DownlinkSender> sender_;
   std::unique_ptr<flow::Router> router_;
   std::unique_ptr<flow::Downlinks> downlinks_;
+  std::unique_ptr<store::Counters> counters_;
   std::unique_ptr<connection::Runner> runner_;
   std::unique_ptr<api::Server> server_;
   std::vector<std::thread> threads_;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
+#include <string_view>
 
 namespace sluice {
 namespace {
@@ -19,11 +21,10 @@ std::string escape(const std::string& text) {
   return out;
 }
 
-std::string write_labels(const Metrics::Labels& labels, const std::string& extra = {}) {
+std::string write_labels(const Metrics::Labels& labels) {
   std::string out;
   for (const auto& [key, value] : labels)
     out += (out.empty() ? "" : ",") + key + "=\"" + escape(value) + "\"";
-  if (!extra.empty()) out += (out.empty() ? "" : ",") + extra;
   return out.empty() ? out : "{" + out + "}";
 }
 
@@ -92,8 +93,28 @@ void Metrics::on_collect(std::function<void()> collect) {
   collectors_.push_back(std::move(collect));
 }
 
+void Metrics::on_samples(Samples samples) {
+  std::lock_guard lock(samples_mutex_);
+  samples_.push_back(std::move(samples));
+}
+
+void Metrics::end_samples() {
+  std::lock_guard lock(samples_mutex_);
+  samples_.clear();
+}
+
+std::string Metrics::bounded(const std::string& label, const std::string& value) {
+  std::lock_guard lock(mutex_);
+  auto& known = bounded_[label];
+  if (known.contains(value)) return value;
+  if (known.size() >= kMostOfLabel) return "other";
+  known.insert(value);
+  return value;
+}
+
 void Metrics::remove(const std::string& label, const std::string& value) {
   std::lock_guard lock(mutex_);
+  if (auto known = bounded_.find(label); known != bounded_.end()) known->second.erase(value);
   auto has = [&](const auto& entry) {
     auto found = entry.first.find(label);
     return found != entry.first.end() && found->second == value;
@@ -101,6 +122,26 @@ void Metrics::remove(const std::string& label, const std::string& value) {
   for (auto& [name, family] : families_) {
     std::erase_if(family.values, has);
     std::erase_if(family.histograms, has);
+  }
+}
+
+void Metrics::write_samples(std::string& out) const {
+  std::vector<Sample> samples;
+  {
+    std::lock_guard lock(samples_mutex_);
+    for (const auto& one : samples_)
+      one(samples);
+  }
+  std::stable_sort(samples.begin(), samples.end(), [](const Sample& a, const Sample& b) {
+    return std::string_view(a.name) < std::string_view(b.name);
+  });
+  std::string_view name;
+  for (const auto& sample : samples) {
+    if (sample.name != name) {
+      name = sample.name;
+      fmt::format_to(std::back_inserter(out), "# HELP {} {}\n# TYPE {} {}\n", name, sample.help, name, sample.type);
+    }
+    fmt::format_to(std::back_inserter(out), "{}{} {}\n", name, write_labels(sample.labels), sample.value);
   }
 }
 
@@ -112,8 +153,9 @@ std::string Metrics::text() const {
   }
   for (const auto& collect : collectors)
     collect();  // without the lock: collectors may make series
-  std::lock_guard lock(mutex_);
   std::string out;
+  write_samples(out);
+  std::lock_guard lock(mutex_);
   for (const auto& [name, family] : families_) {
     if (family.values.empty() && family.histograms.empty()) continue;
     out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, family.help, name, family.type);
@@ -122,14 +164,18 @@ std::string Metrics::text() const {
     }
     for (const auto& [labels, series] : family.histograms) {
       std::uint64_t total = 0;
+      auto written = write_labels(labels);
+      auto open = written.empty() ? "{" : written.substr(0, written.size() - 1) + ",";
       for (std::size_t i = 0; i < series->counts_.size(); ++i) {
         total += series->counts_[i].load(std::memory_order_relaxed);
-        auto bound = i < series->bounds_.size() ? fmt::format("le=\"{}\"", series->bounds_[i]) : "le=\"+Inf\"";
-        out += fmt::format("{}_bucket{} {}\n", name, write_labels(labels, bound), total);
+        if (i < series->bounds_.size())
+          fmt::format_to(std::back_inserter(out), "{}_bucket{}le=\"{}\"}} {}\n", name, open, series->bounds_[i], total);
+        else
+          fmt::format_to(std::back_inserter(out), "{}_bucket{}le=\"+Inf\"}} {}\n", name, open, total);
       }
-      out += fmt::format("{}_sum{} {}\n", name, write_labels(labels),
+      out += fmt::format("{}_sum{} {}\n", name, written,
                          static_cast<double>(series->sum_micros_.load(std::memory_order_relaxed)) / 1e6);
-      out += fmt::format("{}_count{} {}\n", name, write_labels(labels), total);
+      out += fmt::format("{}_count{} {}\n", name, written, total);
     }
   }
   return out;

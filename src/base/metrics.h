@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,22 @@ class Metrics {
                                        const Labels& labels = {});
   // Called before each writing out, to set gauges that are cheaper to read than to keep.
   void on_collect(std::function<void()> collect);
+  // One value of a series that is made at each writing out and kept nowhere: for gauges of many things. `name`, `help`
+  // and `type` ("gauge" or "counter") are literals; no other way makes series of that name.
+  struct Sample {
+    const char *name, *help, *type;
+    Labels labels;
+    double value = 0;
+  };
+  // Adds its samples at each writing out, on the caller's thread. It lives as long as the Metrics or until
+  // `end_samples`, which waits for a writing out under way.
+  using Samples = std::function<void(std::vector<Sample>& out)>;
+  void on_samples(Samples samples);
+  void end_samples();
+  // A label's value within a bound: `value` for the first 5,000 different ones, "other" for all further ones, so that
+  // many things make no more series than a Prometheus bears. `remove` gives its place free.
+  std::string bounded(const std::string& label, const std::string& value);
+  static constexpr std::size_t kMostOfLabel = 5000;
   // Ends every series that has this label value (a deleted connection's).
   void remove(const std::string& label, const std::string& value);
 
@@ -61,12 +78,16 @@ class Metrics {
     std::map<Labels, std::shared_ptr<Value>> values;
     std::map<Labels, std::shared_ptr<Histogram>> histograms;
   };
+  void write_samples(std::string& out) const;
   std::shared_ptr<Value> value(const std::string& name, const std::string& help, const char* type,
                                const Labels& labels);
 
   mutable std::mutex mutex_;
   std::map<std::string, Family> families_;
   std::vector<std::function<void()>> collectors_;
+  std::map<std::string, std::set<std::string>> bounded_;
+  mutable std::mutex samples_mutex_;
+  std::vector<Samples> samples_;
 };
 
 }  // namespace sluice

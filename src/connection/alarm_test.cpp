@@ -164,6 +164,7 @@ TEST_F(AlarmTest, NothingIsJudgedWhileDeactivated) {
   active_ = false;
   pass("2024-01-05T08:00:00Z", 0);
   active_ = true;
+  advance();
   pass("2024-01-05T10:00:00Z", 10);
   EXPECT_EQ(told(), List{"fine 10 of 10, 01-05T09:00 to 01-05T10:00"});
 }

@@ -110,7 +110,7 @@ Connection::Connection(Shared& shared, const store::Connection& stored)
   pump_ = std::make_shared<Pump>(
       Pump::Dependencies{strand_, shared.disk, shared.queue, shared.events, shared.clock, shared.metrics, shared.trail},
       std::stoull(stored.id), stored.account);
-  Metrics::Labels labels{{"connection", id_}};
+  Metrics::Labels labels{{"connection", pump_->label()}};
   opened_gauge_ = shared.metrics.gauge("sluice_connection_opened", "1 while the connection is OPENED.", labels);
   openings_total_ = shared.metrics.counter("sluice_connection_openings_total", "Tries to open the connection.", labels);
   read(stored);
@@ -270,12 +270,12 @@ asio::awaitable<void> Connection::check_certificates(connector::Peer peer) {
   auto look = [&](const char* whose, const Certificate& certificate, std::shared_ptr<Metrics::Value>& gauge) {
     auto now = shared_.clock.now();
     auto days = days_left(certificate, now);
-    if (!gauge) {
+    if (!gauge && pump_->label() == id_) {
       gauge = shared_.metrics.gauge("sluice_connection_certificate_days_left",
                                     "Whole days until the certificate ends; negative: since it has ended.",
                                     {{"connection", id_}, {"certificate", whose}});
     }
-    gauge->set(days);
+    if (gauge) gauge->set(days);
     if (days >= kCertificateWarningDays) return;
     bool over = certificate.not_after <= now;
     std::string text = std::string(whose) == "client" ? "The client certificate" : "The server's certificate";
@@ -594,9 +594,8 @@ void Connection::lost(Error error) {
 void Connection::received(connector::Received received) {
   if (!active_ || !json::bool_or(configuration_, "downlinkEnabled", true)) {
     // Came while the subscription was ending.
-    auto now = shared_.clock.now();
-    pump_->windows().add(Counter::downlinks, now);
-    pump_->windows().add(Counter::downlinks_lost, now);
+    pump_->count(Counter::downlinks);
+    pump_->count(Counter::downlinks_lost);
     if (received.acknowledge) received.acknowledge();
     return;
   }
@@ -626,7 +625,8 @@ void Connection::set_state(State state) {
       status_.next_retry.reset();
     }
   }
-  opened_gauge_->set(state == State::opened ? 1 : 0);
+  // Several connections may share the gauge.
+  opened_gauge_->add((state == State::opened ? 1 : 0) - (before == State::opened ? 1 : 0));
   if (!debug_) return;
   event("debug", "connection-1010", std::string("State ") + to_string(before) + " -> " + to_string(state),
         {{"from", to_string(before)}, {"to", to_string(state)}, {"reason", reason}});

@@ -19,6 +19,7 @@
 #include "connection/watch.h"
 #include "connector/registry.h"
 #include "message/downlink.h"
+#include "store/counters.h"
 
 namespace sluice::connection {
 
@@ -79,6 +80,8 @@ struct Shared {
   std::function<double()> random = {};
   // In place of the registry's factory; empty: that one. For tests of the states.
   std::function<std::unique_ptr<connector::Connector>(connector::Host& host)> make_connector = {};
+  // Where counters are kept over a restart; null: nowhere.
+  store::Counters* counters = nullptr;
   std::shared_ptr<Pace> pace = std::make_shared<Pace>();
   std::shared_ptr<Trials> trials = std::make_shared<Trials>();
 };

@@ -31,9 +31,23 @@ double random_share() {
   return std::uniform_real_distribution<double>(0, 1)(generator);
 }
 
-std::vector<double> latency_bounds() {
-  return {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60, 300, 3600};
-}
+struct Total {
+  const char *name, *help;
+};
+// By Counter.
+constexpr std::array<Total, kCounters> kTotals{{
+    {"sluice_connection_uplinks_total", "Messages routed to the connection."},
+    {"sluice_connection_failed_total", "Messages given up: the peer refused them for good."},
+    {"sluice_connection_lost_total", "Messages filtered, expired or dropped before a try."},
+    {"sluice_connection_downlinks_total", "Downlinks received for the connection."},
+    {"sluice_connection_downlinks_failed_total", "Downlinks refused by validation, encoding or the network server."},
+    {"sluice_connection_downlinks_lost_total", "Downlinks expired, filtered or not wanted."},
+    {"sluice_connection_delivered_total", "Messages acknowledged by the peer."},
+    {"sluice_connection_filtered_total", "Of the lost ones: kept back by an operation or the format."},
+    {"sluice_connection_expired_total", "Of the lost ones: older than their validity."},
+    {"sluice_connection_dropped_total", "Of the lost ones: purged, over a bound, or the connection was not active."},
+    {"sluice_connection_uplink_bytes_total", "Bytes of acknowledged messages, as they were sent."},
+}};
 
 }  // namespace
 
@@ -42,20 +56,18 @@ Pump::Pump(Dependencies dependencies, std::uint64_t connection, std::string acco
       connection_(connection),
       connection_text_(std::to_string(connection)),
       account_(std::move(account)),
+      label_(dependencies.metrics.bounded("connection", connection_text_)),
       retry_timer_(dependencies.strand),
       token_timer_(dependencies.strand) {
-  Metrics::Labels labels{{"connection", connection_text_}};
+  Metrics::Labels labels{{"connection", label_}};
   auto& m = deps_.metrics;
-  delivered_total_ = m.counter("sluice_connection_delivered_total", "Messages acknowledged by the peer.", labels);
-  failed_total_ = m.counter("sluice_connection_failed_total", "Messages the peer refused for good.", labels);
-  lost_total_ =
-      m.counter("sluice_connection_lost_total", "Messages filtered, expired or dropped before a try.", labels);
-  expired_total_ = m.counter("sluice_connection_expired_total", "Of the lost ones: older than their validity.", labels);
+  for (std::size_t i = 0; i < kCounters; ++i)
+    totals_[i] = m.counter(kTotals[i].name, kTotals[i].help, labels);
   retries_total_ = m.counter("sluice_connection_retries_total", "Tries that failed and are repeated.", labels);
   again_total_ = m.counter("sluice_connection_again_total", "Messages resent or replayed by a user's wish.", labels);
   in_flight_gauge_ = m.gauge("sluice_connection_in_flight", "Messages sent and not yet acknowledged.", labels);
   latency_ = m.histogram("sluice_connection_latency_seconds", "From arrival to the peer's acknowledgement.",
-                         latency_bounds(), labels);
+                         std::vector<double>(kLatencyBounds.begin(), kLatencyBounds.end()), labels);
 }
 
 void Pump::open(connector::Connector& connector, std::function<void(Error)> trouble) {
@@ -92,7 +104,7 @@ void Pump::close() {
   token_timer_.cancel();
   token_waiting_ = false;
   in_flight_ = 0;
-  in_flight_gauge_->set(0);
+  show_in_flight();
   shrinking_ = 0;
   behind_ = true;
 }
@@ -121,9 +133,9 @@ std::optional<UnixMillis> Pump::oldest() const {
 void Pump::on_pending(std::vector<queue::Pending> entries) {
   boost::asio::post(deps_.strand, [self = shared_from_this(), entries = std::move(entries)]() mutable {
     auto now = self->deps_.clock.now();
-    self->windows_.add(Counter::uplinks, now, entries.size());
+    self->count(Counter::uplinks, entries.size());
     for (const auto& entry : entries) {
-      if (!entry.message->dev_eui.empty()) self->windows_.seen(entry.message->dev_eui, now);
+      if (!entry.message->dev_eui.empty()) self->windows_->seen(entry.message->dev_eui, now);
     }
     self->measure(entries.size(), 0);
     self->add(std::move(entries));
@@ -132,7 +144,7 @@ void Pump::on_pending(std::vector<queue::Pending> entries) {
 
 void Pump::on_dropped(std::uint64_t place, std::uint64_t count, const char* reason) {
   boost::asio::post(deps_.strand, [self = shared_from_this(), place, count, reason] {
-    self->count_lost(count);
+    self->count_lost(Counter::uplinks_dropped, count);
     self->deps_.events.add(self->account_, "warn", "connection-1305", "Messages dropped: " + std::string(reason),
                            {{"connectionId", self->connection_text_}, {"count", count}, {"cause", reason}});
     self->forget_before(place + 1);
@@ -141,14 +153,19 @@ void Pump::on_dropped(std::uint64_t place, std::uint64_t count, const char* reas
 
 void Pump::on_purged(std::uint64_t end, std::uint64_t count) {
   boost::asio::post(deps_.strand, [self = shared_from_this(), end, count] {
-    self->count_lost(count);
+    self->count_lost(Counter::uplinks_dropped, count);
     self->forget_before(end);
   });
 }
 
-void Pump::count_lost(std::uint64_t count) {
-  lost_total_->add(static_cast<std::int64_t>(count));
-  windows_.add(Counter::uplinks_lost, deps_.clock.now(), count);
+void Pump::count(Counter counter, std::uint64_t n) {
+  totals_[static_cast<std::size_t>(counter)]->add(static_cast<std::int64_t>(n));
+  windows_->add(counter, deps_.clock.now(), n);
+}
+
+void Pump::count_lost(Counter why, std::uint64_t count) {
+  this->count(why, count);
+  this->count(Counter::uplinks_lost, count);
 }
 
 // The list has lost its entries below `end`. What is with the connector keeps its place: its verdict finds the entry
@@ -183,7 +200,7 @@ void Pump::drop_new(std::vector<queue::Pending>& entries) {
     return true;
   });
   if (dropped.empty()) return;
-  count_lost(dropped.size());
+  count_lost(Counter::uplinks_dropped, dropped.size());
   deps_.events.add(account_, "warn", "connection-1305", "Messages dropped: the connection is not active",
                    {{"connectionId", connection_text_}, {"count", dropped.size()}, {"cause", "not active"}});
   deps_.queue.settle(connection_, std::move(dropped), 0);
@@ -339,6 +356,11 @@ void Pump::refilled(const std::string& name, queue::Batch batch, std::uint64_t u
   }
 }
 
+void Pump::show_in_flight() {
+  auto now = static_cast<std::int64_t>(in_flight_);
+  in_flight_gauge_->add(now - std::exchange(shown_in_flight_, now));
+}
+
 bool Pump::may_start() {
   if (!connector_ || paused_ || in_flight_ >= connector_->max_in_flight()) return false;
   if (settings_->rate == 0) return true;
@@ -443,7 +465,6 @@ void Pump::start(Items::iterator item) {
   const auto& pending = item->second.pending;
   const auto& message = *pending.message;
   if (expired(item->second)) {
-    expired_total_->add();
     note(message, message::Stage::expired, "older than its validity");
     deps_.events.add(account_, "warn", "connection-1304", "Message expired",
                      {{"connectionId", connection_text_},
@@ -451,11 +472,11 @@ void Pump::start(Items::iterator item) {
                       {"FCntUp", message.fcnt_up.value_or(-1)},
                       {"age", (deps_.clock.now() - *message.time) / 1000},
                       {"validity", validity_of(pending) / 1000}});
-    return lost(item, queue::Fate::expired);
+    return lost(item, Counter::uplinks_expired, queue::Fate::expired);
   }
   if (!settings_->operations.keeps(message)) {
     note(message, message::Stage::filtered, "an operation of the connection keeps it back");
-    return lost(item, queue::Fate::filtered);
+    return lost(item, Counter::uplinks_filtered, queue::Fate::filtered);
   }
   std::shared_ptr<const std::string> document;
   auto made = body_of(pending, document);
@@ -463,13 +484,14 @@ void Pump::start(Items::iterator item) {
   auto& body = *made;
   if (!body) {
     note(message, message::Stage::filtered, "the connection's format does not carry this type of message");
-    return lost(item, queue::Fate::filtered);
+    return lost(item, Counter::uplinks_filtered, queue::Fate::filtered);
   }
   note(message, message::Stage::sent, pending.again ? "once more: resent or replayed" : "", *body);
   if (settings_->rate > 0) tokens_ -= 1;
   ++in_flight_;
   item->second.in_flight = true;
-  in_flight_gauge_->set(static_cast<std::int64_t>(in_flight_));
+  item->second.sent = body->size();
+  show_in_flight();
   if (pending.again && item->second.tries == 0) again_total_->add();
   item->second.answer = std::make_shared<connector::Delivery::Answer>();
   connector::Delivery delivery(
@@ -487,17 +509,21 @@ void Pump::start(Items::iterator item) {
 
 void Pump::verdict(std::uint64_t place, Result<void> result) {
   --in_flight_;
-  in_flight_gauge_->set(static_cast<std::int64_t>(in_flight_));
+  show_in_flight();
   auto item = items_.find(place);
   if (item != items_.end()) {
     item->second.in_flight = false;
     if (result) {
       delivered_since_open_ = true;
-      delivered_total_->add();
+      count(Counter::uplinks_delivered);
+      count(Counter::uplink_bytes, item->second.sent);
       ++delivered_;
       if (is_alarm_report(*item->second.pending.message)) ++delivered_reports_;
       note(*item->second.pending.message, message::Stage::delivered);
-      latency_->observe(static_cast<double>(deps_.clock.now() - item->second.pending.message->arrived) / 1000);
+      auto now = deps_.clock.now();
+      auto seconds = static_cast<double>(now - item->second.pending.message->arrived) / 1000;
+      latency_->observe(seconds);
+      windows_->took(seconds, now);
       finish(item, queue::Fate::delivered);
     } else if (result.error().kind == ErrorKind::permanent) {
       give_up(item, result.error());
@@ -557,16 +583,15 @@ void Pump::run_retries() {
   });
 }
 
-void Pump::lost(Items::iterator item, queue::Fate fate) {
-  if (item->first >= purged_to_) count_lost(1);
+void Pump::lost(Items::iterator item, Counter why, queue::Fate fate) {
+  if (item->first >= purged_to_) count_lost(why, 1);
   finish(item, fate);
 }
 
 // The peer refused it for good, or its tries are used up.
 void Pump::give_up(Items::iterator item, const Error& error) {
   if (item->first < purged_to_) return finish(item, queue::Fate::dropped);
-  failed_total_->add();
-  windows_.add(Counter::uplinks_failed, deps_.clock.now());
+  count(Counter::uplinks_failed);
   const auto& pending = item->second.pending;
   const auto& message = *pending.message;
   auto cause = cut_secrets(error.text, settings_->secrets);

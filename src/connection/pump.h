@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
@@ -91,7 +92,13 @@ class Pump : public std::enable_shared_from_this<Pump> {
   void on_purged(std::uint64_t end, std::uint64_t count);
   // True when something was delivered since open().
   [[nodiscard]] bool has_delivered() const { return delivered_since_open_; }
-  [[nodiscard]] Windows& windows() { return windows_; }
+  [[nodiscard]] Windows& windows() { return *windows_; }
+  // The same, for who outlives the pump.
+  [[nodiscard]] std::shared_ptr<Windows> shared_windows() const { return windows_; }
+  // The value of the label "connection" in metrics: its id, or "other" (base/metrics.h).
+  [[nodiscard]] const std::string& label() const { return label_; }
+  // Counts in the windows and in the metrics. From any thread.
+  void count(Counter counter, std::uint64_t n = 1);
   // Messages acknowledged by the peer in this process, and how many of them were alarms' reports.
   [[nodiscard]] std::uint64_t delivered() const { return delivered_; }
   [[nodiscard]] std::uint64_t delivered_reports() const { return delivered_reports_; }
@@ -105,6 +112,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
     queue::Pending pending;
     unsigned tries = 0;
     UnixMillis checked = 0;  // when its age was last looked at
+    std::size_t sent = 0;    // bytes of the last try
     bool in_flight = false;
     std::shared_ptr<connector::Delivery::Answer> answer = {};  // of the last try
   };
@@ -130,6 +138,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   void refilled(const std::string& name, queue::Batch batch, std::uint64_t up_to);
   void feed();
   [[nodiscard]] bool may_start();
+  void show_in_flight();
   void start(Items::iterator item);
   // What is sent: by the operations that transform, else by the format; nothing where the format does not carry the
   // message. Errors: an operation failed (processor-3001).
@@ -146,9 +155,9 @@ class Pump : public std::enable_shared_from_this<Pump> {
   [[nodiscard]] std::uint64_t low() const;
   [[nodiscard]] std::int64_t validity_of(const queue::Pending& pending) const;
   bool expired(Item& item);
-  void lost(Items::iterator item, queue::Fate fate);
+  void lost(Items::iterator item, Counter why, queue::Fate fate);
   void give_up(Items::iterator item, const Error& error);
-  void count_lost(std::uint64_t count);
+  void count_lost(Counter why, std::uint64_t count);
   void measure(std::uint64_t came, std::uint64_t went);
   void note(const message::Message& message, message::Stage stage, std::string_view text = {},
             std::string_view document = {}) {
@@ -157,7 +166,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
 
   Dependencies deps_;
   const std::uint64_t connection_;
-  const std::string connection_text_, account_;
+  const std::string connection_text_, account_, label_;
   std::shared_ptr<const DeliverySettings> settings_;
   connector::Connector* connector_ = nullptr;
   std::function<void(Error)> trouble_;
@@ -177,10 +186,11 @@ class Pump : public std::enable_shared_from_this<Pump> {
   std::multimap<std::chrono::steady_clock::time_point, std::uint64_t> retries_;
   boost::asio::steady_timer retry_timer_, token_timer_;
   std::size_t in_flight_ = 0;
-  std::uint64_t loaded_to_ = 0;  // place of the newest entry looked at
-  std::uint64_t purged_to_ = 0;  // entries below it are off the list, whatever becomes of them
-  bool behind_ = true;           // there may be entries on the disk that are not loaded
-  bool missed_ = false;          // entries were announced and not taken since the reading under way began
+  std::int64_t shown_in_flight_ = 0;  // of in_flight_, in the gauge, which several pumps may share
+  std::uint64_t loaded_to_ = 0;       // place of the newest entry looked at
+  std::uint64_t purged_to_ = 0;       // entries below it are off the list, whatever becomes of them
+  bool behind_ = true;                // there may be entries on the disk that are not loaded
+  bool missed_ = false;               // entries were announced and not taken since the reading under way began
   bool reading_ = false, refilling_ = false;
 
   double tokens_ = 0;  // tries that the rate allows now
@@ -193,9 +203,9 @@ class Pump : public std::enable_shared_from_this<Pump> {
 
   std::vector<queue::Settled> settled_;
   bool flush_posted_ = false;
-  Windows windows_;
-  std::shared_ptr<Metrics::Value> delivered_total_, failed_total_, lost_total_, expired_total_, retries_total_,
-      again_total_, in_flight_gauge_;
+  const std::shared_ptr<Windows> windows_ = std::make_shared<Windows>();
+  std::array<std::shared_ptr<Metrics::Value>, kCounters> totals_;
+  std::shared_ptr<Metrics::Value> retries_total_, again_total_, in_flight_gauge_;
   std::shared_ptr<Metrics::Histogram> latency_;
 };
 

@@ -151,6 +151,9 @@ class PumpTest : public testing::Test {
   void open() {
     pump_->open(connector_, [this](Error error) { trouble_.push_back(std::move(error)); });
   }
+  [[nodiscard]] std::uint64_t counted(Counter counter) {
+    return pump_->windows().read(system_clock().now()).last_1h[static_cast<std::size_t>(counter)];
+  }
   void settle(std::size_t held, Result<void> result) { connector_.held[held].settle(std::move(result)); }
   void expect_empty_list() {
     run_until([&] { return queue_->count(kConnection) == 0; });
@@ -226,7 +229,11 @@ TEST_F(PumpTest, RefusedForGoodIsSettledAndTheNextGoesOut) {
   wait_held(2);
   settle(1, {});
   expect_empty_list();
-  EXPECT_EQ(pump_->windows().read(system_clock().now()).last_1h[static_cast<std::size_t>(Counter::uplinks_failed)], 1u);
+  EXPECT_EQ(counted(Counter::uplinks), 2u);
+  EXPECT_EQ(counted(Counter::uplinks_failed), 1u);
+  EXPECT_EQ(counted(Counter::uplinks_delivered), 1u);
+  EXPECT_EQ(counted(Counter::uplink_bytes), connector_.bodies[1].size());
+  EXPECT_NE(metrics_.text().find("sluice_connection_delivered_total{connection=\"5\"} 1\n"), std::string::npos);
 }
 
 TEST_F(PumpTest, WhatWasInFlightComesAgainInOrderAfterReopening) {
@@ -297,7 +304,15 @@ TEST_F(PumpTest, ExpiredAndFilteredAreCountedLost) {
   EXPECT_EQ(counters(), std::vector{2});
   settle(0, {});
   expect_empty_list();
-  EXPECT_EQ(pump_->windows().read(system_clock().now()).last_1h[static_cast<std::size_t>(Counter::uplinks_lost)], 1u);
+  EXPECT_EQ(counted(Counter::uplinks_lost), 1u);
+  EXPECT_EQ(counted(Counter::uplinks_expired), 1u);
+  EXPECT_EQ(counted(Counter::uplinks_filtered) + counted(Counter::uplinks_dropped), 0u);
+  settings_->operations =
+      *processor::Operations::read(json::parse(R"([{"type":"filter","keepDeviceUplink":false}])")->get_array());
+  add(1, 3);
+  expect_empty_list();
+  EXPECT_EQ(counted(Counter::uplinks_lost), 2u);
+  EXPECT_EQ(counted(Counter::uplinks_filtered), 1u);
 }
 
 TEST_F(PumpTest, AnOperationThatFailsGivesUpItsMessageAlone) {
@@ -327,9 +342,8 @@ TEST_F(PumpTest, AnOperationThatFailsGivesUpItsMessageAlone) {
 TEST_F(PumpTest, InactiveWithoutQueueingDropsAndCounts) {
   settings_->drop_new = true;
   add(1, 1);
-  run_until([&] {
-    return pump_->windows().read(system_clock().now()).last_1h[static_cast<std::size_t>(Counter::uplinks_lost)] == 1;
-  });
+  run_until([&] { return counted(Counter::uplinks_lost) == 1; });
+  EXPECT_EQ(counted(Counter::uplinks_dropped), 1u);
   expect_empty_list();
   settings_->drop_new = false;
   add(1, 2);

@@ -18,10 +18,21 @@ std::uint64_t number(const std::string& id) {
   return n;
 }
 
+// What a killed process may forget of what it counted.
+constexpr std::chrono::seconds kWriteCounters{10};
+
 }  // namespace
 
 Runner::Runner(Shared shared)
-    : shared_(std::move(shared)), replays_(shared_.queue, shared_.events, shared_.clock, shared_.route_again) {}
+    : shared_(std::move(shared)),
+      replays_(shared_.queue, shared_.events, shared_.clock, shared_.route_again),
+      ledger_(shared_.counters, shared_.clock) {
+  shared_.metrics.on_samples([this](std::vector<Metrics::Sample>& out) { sample(out); });
+}
+
+Runner::~Runner() {
+  shared_.metrics.end_samples();
+}
 
 std::shared_ptr<Connection> Runner::find(std::uint64_t id) const {
   std::shared_lock lock(mutex_);
@@ -39,6 +50,12 @@ void Runner::start(const std::vector<store::Connection>& stored) {
     for (const auto& one : stored)
       connections_.emplace(number(one.id), std::make_shared<Connection>(shared_, one));
   }
+  for (const auto& one : stored) {
+    auto& pump = find(one.id)->pump();
+    ledger_.restore(number(one.id), pump.windows());
+    ledger_.add(number(one.id), pump.shared_windows());
+  }
+  ledger_.start(kWriteCounters);
   for (auto id : shared_.queue.lists()) {
     if (!find(id)) shared_.queue.forget(id);  // deleted while its list was being emptied
   }
@@ -81,9 +98,12 @@ bool Runner::stop(std::chrono::milliseconds limit) {
   std::unique_lock lock(waiting->mutex);
   if (!waiting->changed.wait_for(lock, limit, [&] { return waiting->left == 0; })) {
     log::warn("{} connections did not close in time; what they had in flight is delivered again", waiting->left);
+    lock.unlock();
+    ledger_.stop();
     return false;
   }
   lock.unlock();
+  ledger_.stop();
   while (shared_.trials->running > 0) {
     if (std::chrono::steady_clock::now() >= until) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -99,6 +119,7 @@ void Runner::apply(const store::Connection& stored) {
     std::unique_lock lock(mutex_);
     connections_.emplace(id, made);
   }
+  ledger_.add(id, made->pump().shared_windows());
   made->start();
 }
 
@@ -115,6 +136,7 @@ void Runner::remove(const std::string& id) {
     boost::asio::post(shared_.disk, [this, id] {
       replays_.end(number(id));
       shared_.queue.forget(number(id));
+      ledger_.remove(number(id));
       for (const auto& fact : {paused_fact(id), alarms_fact(id)}) {
         if (auto removed = shared_.queue.keep_fact(fact, ""); !removed) log::warn("{}", removed.error().text);
       }
@@ -148,7 +170,7 @@ WindowCounts Runner::windows(const std::string& id) const {
 }
 
 void Runner::count(const std::string& id, Counter counter) {
-  if (auto connection = find(id)) connection->pump().windows().add(counter, shared_.clock.now());
+  if (auto connection = find(id)) connection->pump().count(counter);
 }
 
 std::uint64_t Runner::purge(const std::string& id) {

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "connection/connection.h"
+#include "connection/ledger.h"
 #include "connection/manager.h"
 #include "connection/replays.h"
 
@@ -14,6 +15,7 @@ namespace sluice::connection {
 class Runner final : public Manager, public queue::Subscriber {
  public:
   explicit Runner(Shared shared);
+  ~Runner() override;
 
   // Starts all stored connections, spread over some seconds when there are many, and takes what the queue announces.
   void start(const std::vector<store::Connection>& stored);
@@ -50,8 +52,13 @@ class Runner final : public Manager, public queue::Subscriber {
   [[nodiscard]] std::shared_ptr<Connection> find(std::uint64_t id) const;
   [[nodiscard]] std::shared_ptr<Connection> find(const std::string& id) const;
 
+  // Numbers that are read when Prometheus asks: state, pending, age of the oldest. One look at the disk for each
+  // connection that has something pending.
+  void sample(std::vector<Metrics::Sample>& out) const;
+
   Shared shared_;
   Replays replays_;
+  Ledger ledger_;
   mutable std::shared_mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Connection>> connections_;
 };

@@ -145,6 +145,27 @@ TEST(Validate, TellsAllFaultsAtOnce) {
   EXPECT_EQ(by_path["/configuration/reconnectStrategy"], "must be one of CALM, NORMAL, AGGRESSIVE");
 }
 
+TEST(Validate, EveryPropertyStandsEveryWrongType) {
+  auto values = json::parse(R"([true, 5, -1.5e308, "text", [], [{}, 1e308, "a"], {}, {"hostname":[{}]}])")->get_array();
+  for (const auto* descriptor : {&mqtt(), &http()}) {
+    auto schema = descriptor->schema_for("");
+    for (const auto& [name, property] : schema->at("properties").get_object()) {
+      auto type = json::text_or(property.get_object(), "type");
+      for (const auto& value : values) {
+        auto faults = validate(*descriptor, object{{name, value}});
+        bool fits = type.empty() || (type == "string" && value.is_string()) || (type == "boolean" && value.is_bool()) ||
+                    (type == "integer" && value.is_int64()) || (type == "object" && value.is_object()) ||
+                    (type == "array" && value.is_array());
+        auto told =
+            std::any_of(faults.begin(), faults.end(), [&, at = "/configuration/" + std::string(name)](auto& fault) {
+              return fault.path.starts_with(at) && fault.message != "is required";
+            });
+        EXPECT_TRUE(fits || told) << name << " " << json::write(value) << "\n" << faults_text(faults);
+      }
+    }
+  }
+}
+
 TEST(Validate, MissingPropertiesAreNamed) {
   EXPECT_EQ(faults_text(validate(mqtt(), {})),
             "/configuration/hostName: is required\n/configuration/protocol: is required\n"

@@ -21,6 +21,8 @@
 #pragma GCC diagnostic ignored "-Wall"
 #pragma GCC diagnostic ignored "-Wextra"
 #pragma GCC diagnostic ignored "-Wpedantic"
+// It ends the process otherwise, where a schema or a value is not what it expects.
+#define VALIJSON_USE_EXCEPTIONS 1
 #include <valijson/adapters/boost_json_adapter.hpp>
 #include <valijson/schema.hpp>
 #include <valijson/schema_parser.hpp>
@@ -103,10 +105,28 @@ const object* property_at(const object& schema, const std::vector<std::string>& 
   return at;
 }
 
+// The schema without what valijson must not see: it takes a value with a `format` for a text, whatever it is, and our
+// formats are looked at by check_format anyway.
+value without_formats(const value& schema) {
+  if (schema.is_array()) {
+    boost::json::array out;
+    for (const auto& item : schema.get_array())
+      out.push_back(without_formats(item));
+    return out;
+  }
+  if (!schema.is_object()) return schema;
+  object out;
+  for (const auto& [key, item] : schema.get_object()) {
+    if (key == "format" && item.is_string()) continue;
+    out.emplace(key, without_formats(item));
+  }
+  return out;
+}
+
 void check_schema(const object& schema, const value& configuration, std::vector<Fault>& faults) {
   valijson::Schema compiled;
   valijson::SchemaParser parser(valijson::SchemaParser::kDraft4);
-  parser.populateSchema(valijson::adapters::BoostJsonAdapter(value(schema)), compiled);
+  parser.populateSchema(valijson::adapters::BoostJsonAdapter(without_formats(schema)), compiled);
   valijson::Validator validator(valijson::Validator::kStrongTypes);
   valijson::ValidationResults results;
   if (validator.validate(compiled, valijson::adapters::BoostJsonAdapter(configuration), &results)) return;
