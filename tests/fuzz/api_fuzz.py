@@ -62,20 +62,29 @@ class World:
             self.tokens = {"Owner": admin.token}
             self.ids = collections.defaultdict(list)  # path of the collection -> ids
             self.connection = http.client.HTTPConnection("127.0.0.1", self.sluice.port, timeout=40)
-            self._roles(admin)
+            self.give_roles()
         except BaseException:
             self.sluice.stop()  # nobody else knows of it yet
             raise
 
-    def _roles(self, admin):
-        account = json.loads(base64.urlsafe_b64decode(admin.token.split(".")[1] + "=="))["account"]
+    def lives(self, role):
+        """Whether the role's token still opens the account: the fuzz ends tokens, deletes keys and accounts."""
+        status, _, _ = self.ask("GET", "/iot-flow/v1/connections?perPage=1", None,
+                                {"Authorization": "Bearer " + self.tokens[role]})
+        return status not in (401, 403, 404)
+
+    def give_roles(self):
+        """A key for each role that has none which works. The owner's token must."""
+        token = self.tokens["Owner"]
+        account = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["account"]
         path = f"/iot-admin/v1/accounts/{account}/apiKeys"
         for role in ("Reader", "Writer", "Controller"):
+            if role in self.tokens and self.lives(role):
+                continue
             status, text, _ = self.ask("POST", path, json.dumps({"name": role, "role": role}).encode(),
-                                       {"Authorization": "Bearer " + admin.token, "Content-Type": "application/json"})
-            if status == 404:
-                print("   no API keys in this build: asked as Owner alone")
-                return
+                                       {"Authorization": "Bearer " + token, "Content-Type": "application/json"})
+            if status != 201:
+                raise Found(f"no key for a {role}: {status} {text}")
             key = json.loads(text)
             self.tokens[role] = kit.Api(self.sluice.url, key["clientSecret"], key["clientId"]).token
 
@@ -402,23 +411,23 @@ class Fuzz:
                     self.world.ids[prefix] = [entry[name].rsplit("/", 1)[1]]
 
     def run(self, minutes, every=10):
-        end, look, asked = time.monotonic() + minutes * 60, time.monotonic() + every, 0
+        end, look, tokens, asked = time.monotonic() + minutes * 60, time.monotonic() + every, time.monotonic() + 1, 0
         highest = 0
         while time.monotonic() < end:
             self.step()
             asked += 1
+            if time.monotonic() > tokens:
+                tokens = time.monotonic() + 1
+                if not self.world.lives("Owner"):
+                    print("   the Owner's token has ended: a new server")
+                    self.renew()
+                self.world.give_roles()
             if time.monotonic() > look:
                 look = time.monotonic() + every
                 memory = self.world.memory_mb()
                 highest = max(highest, memory)
                 if memory > MOST_MEMORY_MB:
                     raise Found(f"the server uses {memory} MB")
-                # The fuzz may have ended its own token, or deleted its account: it goes on in a new world.
-                status, _, _ = self.world.ask("GET", "/iot-flow/v1/connections?perPage=1", None,
-                                              {"Authorization": "Bearer " + self.world.tokens["Owner"]})
-                if status in (401, 403, 404):
-                    print("   the Owner's token has ended: a new server")
-                    self.renew()
                 print(f"   {int(end - time.monotonic())} s left, {asked} requests, {memory} MB", flush=True)
         return asked, highest
 

@@ -85,7 +85,8 @@ class Contract:
         template, item = self.find(path, verb)
         operation = item and item.get(verb)
         if operation is None:
-            wanted = {404, 400} if item is None else {405, 404}
+            # A body over the bound is refused before anybody looks where it goes.
+            wanted = {404, 400, 413} if item is None else {405, 404, 413}
             if status not in wanted:
                 raise Breach(f"{what}: there is no such operation in the contract")
             if status == 405 and not headers.get("Allow"):
