@@ -3,28 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <sys/stat.h>
 
 #include "api/fields.h"
 #include "base/clock.h"
 #include "base/codec.h"
+#include "connection/recurrence.h"
 
 namespace sluice::api {
 namespace {
 
+constexpr std::size_t kMostAlarms = 100, kMostRules = 32, kLongestText = 1000;
 constexpr std::array<std::string_view, 7> kFrequencies = {"secondly", "minutely", "hourly", "daily",
                                                           "weekly",   "monthly",  "yearly"};
 constexpr std::array<std::string_view, 7> kWeekdays = {"sunday",   "monday", "tuesday", "wednesday",
                                                        "thursday", "friday", "saturday"};
-
-bool is_time_zone(std::string_view name) {
-  bool sound = !name.empty() && name.size() < 64 && name.front() != '/' && name.find("..") == std::string_view::npos &&
-               std::all_of(name.begin(), name.end(), [](unsigned char c) {
-                 return std::isalnum(c) != 0 || c == '/' || c == '_' || c == '-' || c == '+';
-               });
-  struct stat info {};
-  return sound && ::stat(("/usr/share/zoneinfo/" + std::string(name)).c_str(), &info) == 0 && S_ISREG(info.st_mode);
-}
 
 // [("+"/"-")1*2DIGIT]weekday
 bool is_day(std::string_view text, bool ordinals) {
@@ -48,19 +40,23 @@ class AlarmCheck {
     auto end = time(alarm_, path_, "endTime", true);
     if (start && end && *end <= *start) fault(path_, "endTime", "must be after startTime");
     if (const auto* zone = json::find(alarm_, "timezone")) {
-      if (!zone->is_string() || !is_time_zone(zone->get_string()))
-        fault(path_, "timezone", "must be a name as Europe/Paris");
+      if (!zone->is_string() || !connection::is_time_zone(std::string(zone->get_string())))
+        fault(path_, "timezone", "must be a name of the IANA time zones, as Europe/Paris");
     }
     number(alarm_, path_, "uplinkRateMinPerHour", 0);
     if (json::find(alarm_, "uplinkRateMinPerHour") == nullptr) fault(path_, "uplinkRateMinPerHour", "is required");
-    if (const auto* message = json::find(alarm_, "message"); message != nullptr && !message->is_string()) {
-      fault(path_, "message", "must be a text");
+    if (const auto* message = json::find(alarm_, "message");
+        message != nullptr && (!message->is_string() || message->get_string().size() > kLongestText)) {
+      fault(path_, "message", "must be a text of at most 1000 characters");
     }
+    if (const auto* target = json::find(alarm_, "deliverTo"); target != nullptr && !target->is_string())
+      fault(path_, "deliverTo", "must be the id of a connection, as a text");
     const auto* recurrence = json::find(alarm_, "recurrence");
     if (recurrence == nullptr) return;
     if (!recurrence->is_array()) return fault(path_, "recurrence", "must be an array");
+    if (recurrence->get_array().size() > kMostRules) fault(path_, "recurrence", "must hold at most 32 rules");
     for (std::size_t i = 0; i < recurrence->get_array().size() && !enough(faults_); ++i) {
-      check_recurrence(recurrence->get_array()[i], path_ + "/recurrence/" + std::to_string(i));
+      check_recurrence(recurrence->get_array()[i], path_ + "/recurrence/" + std::to_string(i), start);
     }
   }
 
@@ -88,7 +84,7 @@ class AlarmCheck {
     }
   }
 
-  void check_recurrence(const boost::json::value& value, const std::string& path) {
+  void check_recurrence(const boost::json::value& value, const std::string& path, std::optional<UnixMillis> start) {
     if (!value.is_object()) {
       faults_.push_back({path, "must be an object"});
       return;
@@ -100,7 +96,8 @@ class AlarmCheck {
     }
     number(rule, path, "interval", 1);
     number(rule, path, "count", 1);
-    time(rule, path, "until", false);
+    if (auto until = time(rule, path, "until", false); until && start && *until < *start)
+      fault(path, "until", "must not be before startTime");
     if (json::find(rule, "count") != nullptr && json::find(rule, "until") != nullptr) {
       fault(path, "until", "must not stand beside count");
     }
@@ -123,6 +120,7 @@ class AlarmCheck {
 }  // namespace
 
 void check_alarms(const boost::json::array& alarms, const std::string& path, std::vector<FieldFault>& faults) {
+  if (alarms.size() > kMostAlarms) faults.push_back({path, "must hold at most 100 alarms"});
   for (std::size_t i = 0; i < alarms.size() && !enough(faults); ++i) {
     auto at = path + "/" + std::to_string(i);
     if (alarms[i].is_object()) {

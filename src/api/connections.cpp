@@ -143,6 +143,19 @@ void read_configuration(Draft& draft, const object* stored) {
   check_rate(draft);
 }
 
+// An alarm's report goes through a connection of the same account alone.
+void check_alarm_targets(const Call& call, const boost::json::array& alarms, std::vector<FieldFault>& faults) {
+  std::size_t place = 0;
+  for (const auto& alarm : alarms) {
+    auto path = "/alarms/" + std::to_string(place++) + "/deliverTo";
+    const auto* target = alarm.is_object() ? json::find(alarm.get_object(), "deliverTo") : nullptr;
+    if (target == nullptr || !target->is_string() || enough(faults)) continue;
+    auto found = call.context.store.connection(std::string(target->get_string()));
+    if (!found || !*found || (*found)->account != call.caller.account)
+      faults.push_back({path, "is no connection of this account"});
+  }
+}
+
 Draft read(const Call& call, const object& body, const store::Connection* stored) {
   Draft draft;
   Fields fields(body, draft.resource, draft.faults);
@@ -151,7 +164,10 @@ Draft read(const Call& call, const object& body, const store::Connection* stored
   fields.text("brand", 0, 255);
   fields.flag("active");
   fields.flag("debug");
-  if (const auto* alarms = fields.array("alarms")) check_alarms(alarms->get_array(), "/alarms", draft.faults);
+  if (const auto* alarms = fields.array("alarms")) {
+    check_alarms(alarms->get_array(), "/alarms", draft.faults);
+    check_alarm_targets(call, alarms->get_array(), draft.faults);
+  }
   if (const auto* up = fields.array("upOperations"))
     check_up_operations(up->get_array(), "/upOperations", draft.faults);
   if (const auto* down = fields.array("dlOperations")) {

@@ -163,6 +163,53 @@ TEST_F(ConnectionsTest, AllFaultsAreToldAtOnce) {
   EXPECT_EQ(faults(send("POST", "/connections", "{}")), (std::set<std::string>{"/connectorId", "/configuration"}));
 }
 
+TEST_F(ConnectionsTest, AlarmsAreJudgedWhole) {
+  auto other = make();
+  auto with = [&](const std::string& alarm) {
+    auto body = minimal();
+    body["alarms"] = boost::json::array{*json::parse(alarm)};
+    return json::write(body);
+  };
+  auto alarm = [](const std::string& more, const std::string& recurrence = "") {
+    return R"({"startTime":"2024-01-01T22:00:00+01:00","endTime":"2024-01-02T06:00:00+01:00","uplinkRateMinPerHour":10)" +
+           more + (recurrence.empty() ? "" : R"(,"recurrence":[)" + recurrence + "]") + "}";
+  };
+  auto id = json::text_or(other, "id");
+  for (const auto& good :
+       {alarm(""), alarm(R"(,"timezone":null,"message":null,"deliverTo":null)"),
+        alarm(R"(,"timezone":"Australia/Lord_Howe","message":"low","deliverTo":")" + id + "\""),
+        alarm("", R"({"frequency":"monthly","byDays":["+2tuesday","-1friday","Monday"],"interval":2,"count":5},
+                    {"frequency":"secondly","until":"2024-01-01T22:00:00+01:00"})"),
+        alarm("", R"({"frequency":"yearly","byDays":["+53monday"]})")}) {
+    auto made = make(with(good));
+    EXPECT_EQ(json::write(made.at("alarms").as_array()[0]), json::write(*json::parse(good)));
+  }
+  auto expect = [&](const std::string& bad, const std::set<std::string>& fields) {
+    std::set<std::string> paths;
+    for (const auto& field : fields)
+      paths.insert("/alarms/0" + field);
+    EXPECT_EQ(faults(send("POST", "/connections", with(bad))), paths) << bad;
+  };
+  expect("{}", {"/startTime", "/endTime", "/uplinkRateMinPerHour"});
+  expect(R"({"startTime":"2024-01-01T22:00:00Z","endTime":"2024-01-01T22:00:00Z","uplinkRateMinPerHour":2147483648})",
+         {"/endTime", "/uplinkRateMinPerHour"});
+  expect(alarm(R"(,"timezone":"","message":")" + std::string(1001, 'x') + R"(","deliverTo":"4711")"),
+         {"/timezone", "/message", "/deliverTo"});
+  expect(alarm(R"(,"timezone":"../../../etc/passwd","deliverTo":7)"), {"/timezone", "/deliverTo"});
+  const std::string first = "/recurrence/0", second = "/recurrence/1";
+  expect(alarm("", R"({"interval":0,"count":0},{"frequency":"daily","until":"2023-12-31T22:00:00Z","count":1.5})"),
+         {first + "/frequency", first + "/interval", first + "/count", second + "/until", second + "/count"});
+  expect(alarm("", R"({"frequency":"Daily"},7)"), {first + "/frequency", second});
+  for (const char* day : {"+2tuesday", "-1friday", "mon", "tuesdays", "2tuesday", ""})
+    expect(alarm("", R"({"frequency":"weekly","byDays":[")" + std::string(day) + "\"]}"), {first + "/byDays"});
+  for (const char* day : {"+0monday", "+54monday", "-0friday", "+-1monday", "+001monday", "+ 1monday", "+monday"})
+    expect(alarm("", R"({"frequency":"yearly","byDays":[")" + std::string(day) + "\"]}"), {first + "/byDays"});
+  std::string rules = R"({"frequency":"daily"})";
+  for (int i = 0; i < 32; ++i)
+    rules += R"(,{"frequency":"daily"})";
+  expect(alarm("", rules), {"/recurrence"});
+}
+
 TEST_F(ConnectionsTest, TheAnswerToAHostileBodyStaysSmall) {
   std::string many = "1";
   for (int i = 0; i < 20'000; ++i)

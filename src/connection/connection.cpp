@@ -41,6 +41,7 @@ constexpr unsigned kTracesASecond = 10;
 constexpr std::chrono::seconds kFirstCertificateCheck{10};
 constexpr std::chrono::hours kCertificateCheck{24};
 constexpr std::chrono::milliseconds kBetweenOpenings{5};
+constexpr std::chrono::minutes kAlarmLook{10};
 
 double random_share() {
   thread_local std::minstd_rand generator{std::random_device{}()};
@@ -113,6 +114,7 @@ Connection::Connection(Shared& shared, const store::Connection& stored)
   opened_gauge_ = shared.metrics.gauge("sluice_connection_opened", "1 while the connection is OPENED.", labels);
   openings_total_ = shared.metrics.counter("sluice_connection_openings_total", "Tries to open the connection.", labels);
   read(stored);
+  restore_alarms();
   schedule_ = ReconnectSchedule(strategy_, random_);
   status_.since = shared.clock.now();
   if (!active_) status_.state = State::deactivated;
@@ -162,6 +164,7 @@ void Connection::read(const store::Connection& stored) {
       event("error", "processor-3001", "The connection's operations cannot run: " + read.error().text);
   }
   pump_->configure(std::move(delivery));
+  read_alarms(stored.resource);
 }
 
 void Connection::start() {
@@ -228,6 +231,12 @@ asio::awaitable<void> Connection::wait_until(Time until) {
   auto now = shared_.clock.steady();
   if (debug_) until = std::min(until, now + std::chrono::milliseconds(debug_until_ - shared_.clock.now()));
   if (peer_) until = std::min(until, next_certificate_check_);
+  judge_alarms();
+  // Alarms go by the clock on the wall, which may be set while we wait.
+  if (auto due = alarms_.due()) {
+    auto wait = std::chrono::milliseconds(std::max<UnixMillis>(0, *due - shared_.clock.now()));
+    until = std::min(until, now + std::min<std::chrono::milliseconds>(wait, kAlarmLook));
+  }
   if (shared_.wait_until)
     shared_.wait_until(wake_timer_, until);
   else
@@ -243,6 +252,7 @@ asio::awaitable<void> Connection::sleep_until(Time until) {
 }
 
 void Connection::housekeeping() {
+  judge_alarms();
   if (debug_ && shared_.clock.now() >= debug_until_) {
     debug_ = false;
     tracing_->store(false, std::memory_order_relaxed);
@@ -281,6 +291,54 @@ asio::awaitable<void> Connection::check_certificates(connector::Peer peer) {
   if (!peer.tls) co_return;
   auto seen = co_await see_certificate(strand_, peer);
   if (seen && !shutting_down_) look("server", *seen, server_days_);
+}
+
+// ---------------------------------------------------------------- alarms
+
+void Connection::read_alarms(const json::object& resource) {
+  const auto* found = json::find(resource, "alarms");
+  auto alarms = found && found->is_array() ? found->get_array() : json::array();
+  if (alarms == alarms_read_) return;
+  for (const auto& fault : alarms_.configure(alarms))
+    log::error("connection {}: an alarm cannot be watched: {}", id_, fault);
+  alarms_read_ = std::move(alarms);
+}
+
+void Connection::restore_alarms() {
+  delivered_before_ =
+      shared_.queue.state(std::stoull(id_)).totals.fates[static_cast<std::size_t>(queue::Fate::delivered)];
+  auto saved = alarms_.empty() ? std::nullopt : shared_.queue.fact(alarms_fact(id_));
+  if (!saved) return;
+  auto read = json::parse(*saved);
+  if (!read || !read->is_object()) return;
+  reports_before_ = static_cast<std::uint64_t>(json::int_or(read->get_object(), "reports", 0));
+  if (const auto* alarms = json::find(read->get_object(), "alarms"); alarms && alarms->is_object())
+    alarms_.restore(alarms->get_object());
+}
+
+void Connection::judge_alarms() {
+  if (shutting_down_) return;
+  auto reports = reports_before_ + pump_->delivered_reports();
+  auto delivered = delivered_before_ + pump_->delivered();
+  for (const auto& verdict : alarms_.advance(shared_.clock.now(), delivered - std::min(reports, delivered), active_))
+    tell(verdict);
+  if (!alarms_.has_changed()) return;
+  shared_.queue.put_fact(alarms_fact(id_), json::write(json::object{{"reports", static_cast<std::int64_t>(reports)},
+                                                                    {"alarms", alarms_.save()}}));
+}
+
+void Connection::tell(const AlarmVerdict& verdict) {
+  event(verdict.low ? "warn" : "info", verdict.low ? "connection-1401" : "connection-1402",
+        verdict.low ? verdict.message : "Back to normal: " + verdict.message,
+        {{"expected", verdict.expected},
+         {"observed", verdict.observed},
+         {"from", format_time(verdict.from)},
+         {"to", format_time(verdict.to)}});
+  if (verdict.deliver_to.empty()) return;
+  auto report = alarm_report(verdict, account_, id_, name_, shared_.clock.now());
+  if (!report) return log::error("connection {}: its alarm cannot be delivered: {}", id_, report.error().text);
+  // Refused for lack of room: the event stands, the report is a courtesy.
+  shared_.queue.append(std::move(*report), [](Result<queue::Appended>) {});
 }
 
 // ---------------------------------------------------------------- the way through the states

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/http_client.h"
+#include "connection/alarm.h"
 #include "connection/certificates.h"
 #include "connection/manager.h"
 #include "connection/pump.h"
@@ -155,6 +156,11 @@ class Connection final : public connector::Host, public std::enable_shared_from_
   // Waits until then, or until something changed.
   awaitable<void> sleep_until(Time until);
   void housekeeping();
+  // Judges the low rate alarms that are due, tells and keeps what that gave.
+  void judge_alarms();
+  void read_alarms(const boost::json::object& resource);
+  void restore_alarms();
+  void tell(const AlarmVerdict& verdict);
   awaitable<void> check_certificates(connector::Peer peer);
   [[nodiscard]] std::shared_ptr<Watch> make_connector(const connector::Descriptor& descriptor);
   void trace(const Watch::Trace& trace);
@@ -196,6 +202,11 @@ class Connection final : public connector::Host, public std::enable_shared_from_
   std::mutex trace_mutex_;
   Time trace_second_;
   unsigned traces_ = 0, traces_left_out_ = 0;
+
+  Alarms alarms_;
+  boost::json::array alarms_read_;  // as they were configured
+  // Delivered in earlier processes, of them alarms' reports: an alarm counts on over a restart.
+  std::uint64_t delivered_before_ = 0, reports_before_ = 0;
 
   std::optional<connector::Peer> peer_;  // of what is open
   Time next_certificate_check_ = Time::max();

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/crypto.h"
+#include "base/json.h"
 
 namespace sluice::connection {
 namespace {
@@ -187,7 +188,8 @@ class ConnectionTest : public testing::Test {
     return std::count(all.begin(), all.end(), code);
   }
   void send_uplink() {
-    auto message = *message::parse_report(R"({"DevEUI_uplink":{"DevEUI":"0000000000000001","FCntUp":1}})");
+    auto message = *message::parse_report(R"({"DevEUI_uplink":{"DevEUI":"0000000000000001","FCntUp":)" +
+                                          std::to_string(++fcnt_) + "}}");
     message.account = "1";
     std::promise<void> stored;
     queue_->append(std::move(message), [&](Result<queue::Appended>) { stored.set_value(); });
@@ -226,6 +228,7 @@ class ConnectionTest : public testing::Test {
   store::Connection stored_;
   std::shared_ptr<Connection> connection_;
   std::uint64_t last_ = 0;
+  int fcnt_ = 0;  // the log takes no report twice
 };
 
 TEST_F(ConnectionTest, CalmIsWalkedToItsEndAndStartsAgainByHand) {
@@ -396,6 +399,73 @@ TEST_F(ConnectionTest, DebugModeSwitchesItselfOff) {
   pass(2h);
   EXPECT_EQ(count("connection-1007"), 1);
   EXPECT_EQ(state(), State::opened);
+}
+
+// It is 22:30.
+const auto kAlarms = *json::parse(R"([{"startTime":"2023-11-14T23:00:00Z","endTime":"2023-11-15T02:00:00Z",
+    "uplinkRateMinPerHour":2,"message":"Too few","deliverTo":"6"}])");
+
+TEST_F(ConnectionTest, AlarmIsRaisedAndCleared) {
+  make({}, true, {{"alarms", kAlarms}});
+  pass(29min);
+  send_uplink();  // outside
+  pass(62min);    // 00:01
+  EXPECT_EQ(count("connection-1401"), 1);
+  // It went to the other connection, through the log.
+  auto report = [&]() -> message::MessagePtr {
+    auto got = queue_->next(last_, 1, std::chrono::milliseconds(5000));
+    if (got.empty()) return nullptr;
+    last_ = got[0]->seq;
+    return got[0];
+  };
+  auto low = report();
+  ASSERT_TRUE(low);
+  EXPECT_TRUE(is_alarm_report(*low));
+  EXPECT_EQ(message::connection_of_binder(low->binder), "6");
+  EXPECT_NE(low->body.find(R"("ConnectionID":"5","ConnectionName":"plant","ID":1401,"State":3)"), std::string::npos);
+  send_uplink();
+  send_uplink();
+  pass(60min);  // 01:01
+  EXPECT_EQ(count("connection-1401"), 1);
+  EXPECT_EQ(count("connection-1402"), 1);
+  auto fine = report();
+  ASSERT_TRUE(fine);
+  EXPECT_NE(fine->body.find(R"("ID":1402,"State":1)"), std::string::npos);
+}
+
+TEST_F(ConnectionTest, AlarmIsJudgedWhateverTheState) {
+  script.refuse = kGone;
+  make({{"reconnectStrategy", "CALM"}}, true, {{"alarms", kAlarms}});
+  pass(91min);
+  EXPECT_EQ(count("connection-1401"), 1);  // nothing is delivered: that is what it is there for
+  stored_.resource["active"] = false;
+  connection_->apply(stored_);
+  pass(60min);
+  EXPECT_EQ(state(), State::deactivated);
+  EXPECT_EQ(count("connection-1401"), 1);
+}
+
+TEST_F(ConnectionTest, AlarmCountsOnOverARestart) {
+  make({}, true, {{"alarms", kAlarms}});
+  send_uplink();  // before it is of interest
+  pass(40min);
+  send_uplink();
+  EXPECT_EQ(queue_->count(5), 0u);
+  bool done = false;
+  connection_->shut_down([&] { done = true; });
+  for (int i = 0; i < 100 && !done; ++i)
+    step();
+  ASSERT_TRUE(done);
+  // What is settled, and how the alarm stands, is written by the queue's thread.
+  for (int i = 0; i < 500 && (queue_->count(5) > 0 || !queue_->fact(alarms_fact("5"))); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  make({}, true, {{"alarms", kAlarms}});
+  pass(5min);
+  send_uplink();
+  pass(60min);                             // 00:15
+  EXPECT_EQ(count("connection-1401"), 0);  // one before, one after
+  pass(60min);
+  EXPECT_EQ(count("connection-1401"), 1);
 }
 
 TEST_F(ConnectionTest, OpeningsAreSpread) {

@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <random>
 
+#include "connection/alarm.h"
 #include "connection/cut.h"
 
 namespace sluice::connection {
@@ -516,6 +517,8 @@ void Pump::verdict(std::uint64_t place, Result<void> result) {
       delivered_since_open_ = true;
       count(Counter::uplinks_delivered);
       count(Counter::uplink_bytes, item->second.sent);
+      ++delivered_;
+      if (is_alarm_report(*item->second.pending.message)) ++delivered_reports_;
       note(*item->second.pending.message, message::Stage::delivered);
       auto now = deps_.clock.now();
       auto seconds = static_cast<double>(now - item->second.pending.message->arrived) / 1000;

@@ -99,6 +99,9 @@ class Pump : public std::enable_shared_from_this<Pump> {
   [[nodiscard]] const std::string& label() const { return label_; }
   // Counts in the windows and in the metrics. From any thread.
   void count(Counter counter, std::uint64_t n = 1);
+  // Messages acknowledged by the peer in this process, and how many of them were alarms' reports.
+  [[nodiscard]] std::uint64_t delivered() const { return delivered_; }
+  [[nodiscard]] std::uint64_t delivered_reports() const { return delivered_reports_; }
   // Arrival of the oldest message in memory; nothing when none is loaded.
   [[nodiscard]] std::optional<UnixMillis> oldest() const;
   // How many messages a second the backlog shrinks by, over the last seconds; 0 where it does not. From any thread.
@@ -171,6 +174,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   std::uint64_t generation_ = 0;  // of the connector: verdicts of an earlier one are stale
   bool feeding_ = false, feed_again_ = false;
   bool delivered_since_open_ = false;
+  std::uint64_t delivered_ = 0, delivered_reports_ = 0;
   std::atomic<bool> paused_{false};
 
   Items items_;                       // loaded and not settled, by place

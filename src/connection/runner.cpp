@@ -137,7 +137,9 @@ void Runner::remove(const std::string& id) {
       replays_.end(number(id));
       shared_.queue.forget(number(id));
       ledger_.remove(number(id));
-      if (auto removed = shared_.queue.keep_fact(paused_fact(id), ""); !removed) log::warn("{}", removed.error().text);
+      for (const auto& fact : {paused_fact(id), alarms_fact(id)}) {
+        if (auto removed = shared_.queue.keep_fact(fact, ""); !removed) log::warn("{}", removed.error().text);
+      }
     });
     shared_.metrics.remove("connection", id);
   });
