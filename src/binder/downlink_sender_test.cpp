@@ -25,7 +25,7 @@ class FakeClock final : public Clock {
   [[nodiscard]] std::chrono::steady_clock::time_point steady() const override {
     return std::chrono::steady_clock::time_point(milliseconds(time));
   }
-  UnixMillis time = 1'700'000'000'000;
+  std::atomic<UnixMillis> time = 1'700'000'000'000;  // the thread that writes events reads it too
 };
 
 // What a disk keeps over restarts; told to fail.
@@ -109,7 +109,7 @@ class SenderTest : public testing::Test {
         call();
       } else if (!due_.empty() && due_.begin()->first <= until) {
         auto call = due_.extract(due_.begin());
-        clock_.time = std::max(clock_.time, call.key());
+        clock_.time = std::max(clock_.time.load(), call.key());
         call.mapped()();
       } else {
         break;
@@ -279,7 +279,7 @@ TEST_F(SenderTest, GrowsItsDelayToAMinute) {
   send("A", "00");
   std::vector<UnixMillis> delays;
   for (std::size_t i = 0; i < 9; ++i) {
-    auto before = clock_.time;
+    auto before = clock_.time.load();
     unreachable(i);
     while (sent_.size() == i + 1)
       run(milliseconds(1000));

@@ -328,6 +328,9 @@ TEST_F(RouterTest, ADownlinkTellsWhatItsDriverSaid) {
   ASSERT_EQ(entries.size(), 1u);
   EXPECT_EQ(entries[0].operation, "encodeDownlink");
   EXPECT_EQ(entries[0].data.at("payload"), R"({"a":1})");
+  // What the engine still has to tell goes to `downlinks`, which therefore outlives it.
+  router_->stop();
+  engine_.reset();
 }
 
 }  // namespace
