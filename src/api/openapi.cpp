@@ -132,7 +132,7 @@ void complete(const Route& route, object& operation) {
 }
 
 object completed() {
-  auto document = to_json(YAML::Load(kOpenApiYaml)).as_object();
+  auto document = to_json(YAML::Load(std::string(kOpenApiYaml))).as_object();
   auto& paths = document.at("paths").as_object();
   for (const auto& route : routes()) {
     // An operation that is missing is a fault that a test finds; there is nothing to complete then.
