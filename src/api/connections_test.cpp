@@ -266,9 +266,7 @@ TEST_F(ConnectionsTest, OperationsOfLaterVersionsAreRefused) {
       json::parse(R"([{"type":"filter","keepDeviceUplink":true,"keepDeviceNotificationSubTypes":["reset"]}])").value();
   EXPECT_EQ(make(json::write(body)).at("upOperations").as_array().size(), 1u);
   body["upOperations"] =
-      json::parse(
-          R"([{"type":"filter"},{"type":"customOutput"},{"type":"filter","expression":"x"}])")
-          .value();
+      json::parse(R"([{"type":"filter"},{"type":"customOutput"},{"type":"filter","expression":"x"}])").value();
   body["dlOperations"] = json::parse(R"([{"type":"customOutput"}])").value();
   auto response = send("POST", "/connections", json::write(body));
   EXPECT_EQ(faults(response),

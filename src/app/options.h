@@ -24,7 +24,7 @@ struct ServeOptions {
   driver::EngineOptions drivers;
   binder::DownlinkSettings downlinks;
   std::size_t downlinks_per_second = 20;  // requests to one downlink URL; 0: no limit
-  api::AuthSettings auth;  // `access:` in the file (docs/access.md)
+  api::AuthSettings auth;                 // `access:` in the file (docs/access.md)
 };
 
 // Reads a YAML file into the options (docs/operations.md lists the keys). Errors: bad_config with the line, naming the

@@ -107,7 +107,8 @@ std::string fault_of(SSL* tls, const connector::Peer& peer, UnixMillis now) {
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-      return "the server's certificate is of an unknown CA: give its CA certificate as the trusted CA of the connection";
+      return "the server's certificate is of an unknown CA: give its CA certificate as the trusted CA of the "
+             "connection";
     default:
       return std::string("the server's certificate is refused: ") + X509_verify_cert_error_string(result);
   }
@@ -182,8 +183,8 @@ std::string skew_text(std::optional<UnixMillis> theirs, UnixMillis now) {
   if (!theirs) return {};
   auto skew = now - *theirs;
   if (std::abs(skew) < kSkewWorthTelling) return "; the clocks agree";
-  return "; this machine's clock is " + std::to_string(std::abs(skew) / 1000) + " s " + (skew > 0 ? "ahead of" : "behind") +
-         " the server's: check both";
+  return "; this machine's clock is " + std::to_string(std::abs(skew) / 1000) + " s " +
+         (skew > 0 ? "ahead of" : "behind") + " the server's: check both";
 }
 
 class Looker {
@@ -218,8 +219,9 @@ class Looker {
     connector::Resolution resolution(strand_);
     auto found = co_await resolution.run(peer_.host, peer_.port, kStepLimit);
     if (!found) {
-      step("resolve", "the name " + peer_.host + " cannot be resolved (" + found.error().text +
-                          "): check its spelling and this machine's name servers",
+      step("resolve",
+           "the name " + peer_.host + " cannot be resolved (" + found.error().text +
+               "): check its spelling and this machine's name servers",
            ErrorKind::not_connected);
       co_return std::vector<tcp::endpoint>();
     }

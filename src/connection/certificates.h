@@ -32,8 +32,9 @@ struct NetworkView {
   std::optional<Certificate> certificate;  // of the peer, whether or not it is good
   std::optional<Error> error;              // bad_config: a certificate; else not_connected
 };
-// Resolves, connects and shakes hands, each within 5 s, then closes again without a word of the peer's protocol (but for
-// a HEAD request where it speaks HTTP and `ask_for_time` is set: its Date tells its clock). On the executor's strand.
+// Resolves, connects and shakes hands, each within 5 s, then closes again without a word of the peer's protocol (but
+// for a HEAD request where it speaks HTTP and `ask_for_time` is set: its Date tells its clock). On the executor's
+// strand.
 boost::asio::awaitable<NetworkView> look_at_network(boost::asio::any_io_executor strand, connector::Peer peer,
                                                     UnixMillis now, bool ask_for_time);
 // The peer's certificate as look_at_network() sees it; nothing where it could not be seen.

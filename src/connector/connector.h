@@ -131,7 +131,7 @@ struct Peer {
   std::string host;
   std::uint16_t port = 0;
   bool tls = false;
-  bool http = false;  // speaks HTTP: its Date tells its clock
+  bool http = false;                             // speaks HTTP: its Date tells its clock
   std::string ca_pem, certificate_pem, key_pem;  // normalised PEM; ca empty: the system's roots
 };
 

@@ -61,8 +61,7 @@ Result<TransportOptions> read_transport(const Settings& settings) {
   return out;
 }
 
-Result<Configuration> read_configuration(const Settings& settings, const std::string& connection_id,
-                                         bool trial) {
+Result<Configuration> read_configuration(const Settings& settings, const std::string& connection_id, bool trial) {
   Configuration out;
   auto transport = read_transport(settings);
   if (!transport) return transport.error();
@@ -164,8 +163,13 @@ class MqttConnector : public Connector {
   [[nodiscard]] std::optional<Peer> peer() const override {
     if (!configuration_) return std::nullopt;
     const auto& transport = configuration_->client.transport;
-    return Peer{transport.host,   transport.port,          transport.protocol != Protocol::tcp, false,
-                transport.ca_pem, transport.certificate_pem, transport.key_pem};
+    return Peer{transport.host,
+                transport.port,
+                transport.protocol != Protocol::tcp,
+                false,
+                transport.ca_pem,
+                transport.certificate_pem,
+                transport.key_pem};
   }
 
   // A broker of MQTT 3.1.1 acknowledges what it denies. One that speaks 5 as well says so there.
@@ -230,9 +234,9 @@ class MqttConnector : public Connector {
   Host& host_;
   Result<Configuration> configuration_;
   std::shared_ptr<Client> client_;
-  std::shared_ptr<Client> asking_;  // of a trial
+  std::shared_ptr<Client> asking_;                              // of a trial
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what ends later sees by it that we are gone
-  std::string fixed_topic_;  // where it is the same for every message
+  std::string fixed_topic_;                                     // where it is the same for every message
   bool open_ = false;
 };
 
