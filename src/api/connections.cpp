@@ -20,17 +20,6 @@ constexpr std::string_view kMask = "*****";
 constexpr std::array<std::string_view, 8> kHostKeys = {"hostName",      "host",    "destinationURL",   "destinationUrl",
                                                        "accountPrefix", "hubName", "bootstrapServers", "proxy"};
 
-Error no_connection(const std::string& id) {
-  return {ErrorKind::permanent, "there is no connection " + id, "com-4004"};
-}
-
-Result<store::Connection> own(const Call& call) {
-  auto found = call.context.store.connection(call.params[0]);
-  if (!found) return found.error();
-  if (!*found || (*found)->account != call.caller.account) return no_connection(call.params[0]);
-  return std::move(**found);
-}
-
 const connector::Descriptor* descriptor(const Call& call, const object& resource) {
   return call.context.registry.find(json::text_or(resource, "connectorId"));
 }
@@ -283,7 +272,7 @@ Response list(Call& call) {
 }
 
 Response get(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   return connection ? answer_connection(call, *connection) : fail(connection.error());
 }
 
@@ -366,7 +355,7 @@ Response store_change(Call& call, const store::Connection& before, Draft draft) 
 Response put(Call& call) {
   if (!call.body.is_object()) return fail({{"", "must be an object"}});
   std::lock_guard lock(call.state.configuration);
-  auto before = own(call);
+  auto before = own_connection(call);
   if (!before) return fail(before.error());
   if (auto refused = unmodified_check(call, before->updated)) return std::move(*refused);
   return store_change(call, *before, read(call, call.body.get_object(), &*before));
@@ -374,7 +363,7 @@ Response put(Call& call) {
 
 Response patch_with(Call& call, const boost::json::value& patch) {
   std::lock_guard lock(call.state.configuration);
-  auto before = own(call);
+  auto before = own_connection(call);
   if (!before) return fail(before.error());
   if (auto refused = unmodified_check(call, before->updated)) return std::move(*refused);
   boost::json::value merged = whole(*before);
@@ -389,7 +378,7 @@ Response patch(Call& call) {
 
 // start and stop are the same as a PATCH of `active` (spec api.md 5.4).
 Response start(Call& call) {
-  auto before = own(call);
+  auto before = own_connection(call);
   if (!before) return fail(before.error());
   bool was_active = json::bool_or(before->resource, "active", true);
   auto response = patch_with(call, object{{"active", true}});
@@ -411,7 +400,7 @@ Response stop(Call& call) {
 }
 
 Response restart(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   if (!json::bool_or(connection->resource, "active", true))
     return fail("com-4009", "the connection is not active: start it");
@@ -436,7 +425,7 @@ void take_out(store::Flow& flow, const std::string& id) {
 
 Response erase(Call& call) {
   std::lock_guard lock(call.state.configuration);
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   if (auto refused = unmodified_check(call, connection->updated)) return std::move(*refused);
   auto flows = call.context.store.flows(call.caller.account);
@@ -471,7 +460,7 @@ Response erase(Call& call) {
 
 Response rotate(Call& call) {
   std::lock_guard lock(call.state.configuration);
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   connection->downlink_uuid = random_uuid();
   auto updated = call.context.store.update_connection(std::move(*connection));
@@ -504,7 +493,7 @@ object metrics_of(const Call& call, const std::string& id) {
 }
 
 Response metrics(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   return connection ? answer(metrics_of(call, connection->id)) : fail(connection.error());
 }
 
@@ -523,10 +512,9 @@ std::variant<store::Connection, Response> read_trial(Call& call) {
   std::optional<store::Connection> stored;
   if (const auto* id = body.if_contains("id"); id != nullptr && !id->is_null()) {
     if (!id->is_string()) return fail({{"/id", "must be a string"}});
-    auto found = call.context.store.connection(std::string(id->get_string()));
+    auto found = own_connection(call, std::string(id->get_string()));
     if (!found) return fail(found.error());
-    if (!*found || (*found)->account != call.caller.account) return fail(no_connection(std::string(id->get_string())));
-    stored = std::move(**found);
+    stored = std::move(*found);
   }
   // Only the id: the connection as it is.
   if (stored && !body.contains("configuration") && !body.contains("connectorId")) return std::move(*stored);

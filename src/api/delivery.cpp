@@ -15,14 +15,6 @@ using boost::json::object;
 constexpr std::size_t kMostIds = 10'000;
 constexpr std::int64_t kMostPerSecond = 1'000'000;
 
-Result<store::Connection> own(const Call& call) {
-  auto found = call.context.store.connection(call.params[0]);
-  if (!found) return found.error();
-  if (!*found || (*found)->account != call.caller.account)
-    return Error{ErrorKind::permanent, "there is no connection " + call.params[0], "com-4004"};
-  return std::move(**found);
-}
-
 void tell(const Call& call, const std::string& id, const char* level, const char* code, const std::string& what,
           object data = {}) {
   data["connectionId"] = id;
@@ -32,7 +24,7 @@ void tell(const Call& call, const std::string& id, const char* level, const char
 }
 
 Response queue(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   auto status = call.context.connections.queue(connection->id);
   object result{{"pending", status.pending}, {"bytes", status.bytes}};
@@ -49,7 +41,7 @@ Response queue(Call& call) {
 }
 
 Response purge(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   auto count = call.context.connections.purge(connection->id);
   tell(call, connection->id, "warn", "connection-1305", "Queue emptied", {{"count", count}});
@@ -57,7 +49,7 @@ Response purge(Call& call) {
 }
 
 Response pause(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   if (auto done = call.context.connections.pause(connection->id); !done) return fail(done.error());
   tell(call, connection->id, "info", "connection-1308", "Delivery paused");
@@ -65,7 +57,7 @@ Response pause(Call& call) {
 }
 
 Response resume(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   if (auto done = call.context.connections.resume(connection->id); !done) return fail(done.error());
   tell(call, connection->id, "info", "connection-1308", "Delivery resumed");
@@ -91,7 +83,7 @@ object shown(const connection::DeadLetter& letter, bool whole) {
 }
 
 Response list(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   auto page = read_page(call);
   if (!page) return fail(page.error());
@@ -129,7 +121,7 @@ Response no_letter(const Call& call) {
 }
 
 Response get(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   auto id = letter_id(call.params[1]);
   if (!id) return no_letter(call);
@@ -171,7 +163,7 @@ Response resend_these(Call& call, const std::string& connection, std::vector<std
 }
 
 Response resend_one(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   auto id = letter_id(call.params[1]);
   if (!id) return no_letter(call);
@@ -180,7 +172,7 @@ Response resend_one(Call& call) {
 }
 
 Response resend_many(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   // The body may be missing altogether.
   if (!trim(call.request.body).empty()) {
@@ -195,7 +187,7 @@ Response resend_many(Call& call) {
 }
 
 Response discard_one(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   auto id = letter_id(call.params[1]);
   if (!id || call.context.connections.discard(connection->id, {*id}) == 0) return no_letter(call);
@@ -204,7 +196,7 @@ Response discard_one(Call& call) {
 }
 
 Response discard_all(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   auto count = call.context.connections.discard(connection->id, {});
   if (count > 0) tell(call, connection->id, "info", "connection-1310", "Dead letters deleted", {{"count", count}});
@@ -213,7 +205,7 @@ Response discard_all(Call& call) {
 
 Response replay(Call& call) {
   if (!call.body.is_object()) return fail({{"", "must be an object"}});
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   const auto& body = call.body.get_object();
   std::vector<FieldFault> faults;
@@ -259,7 +251,7 @@ Response replay(Call& call) {
 }
 
 Response end_replay(Call& call) {
-  auto connection = own(call);
+  auto connection = own_connection(call);
   if (!connection) return fail(connection.error());
   if (!call.context.connections.end_replay(connection->id))
     return fail("com-4004", "no replay runs for this connection");

@@ -218,24 +218,15 @@ Response by_uuid(Call& call) {
   return send(call, **found);
 }
 
-// The caller's own connection of the path.
-Result<store::Connection> own(const Call& call) {
-  auto found = call.context.store.connection(call.params[0]);
-  if (!found) return found.error();
-  if (!*found || (*found)->account != call.caller.account)
-    return Error{ErrorKind::permanent, "there is no connection " + call.params[0], "com-4004"};
-  return std::move(**found);
-}
-
 Response by_id(Call& call) {
   if (call.request.body.size() > kMaxBody) return fail("com-4013", "a downlink may have at most 65536 bytes");
-  auto found = own(call);
+  auto found = own_connection(call);
   return found ? send(call, *found) : fail(found.error());
 }
 
 // What waits for a network server: {count, items}, oldest first.
 Response queued(Call& call) {
-  auto found = own(call);
+  auto found = own_connection(call);
   if (!found) return fail(found.error());
   auto page = read_page(call);
   if (!page) return fail(page.error());
@@ -258,7 +249,7 @@ Response queued(Call& call) {
 }
 
 Response purge(Call& call) {
-  auto found = own(call);
+  auto found = own_connection(call);
   if (!found) return fail(found.error());
   call.context.purge_downlinks(found->id);
   return no_content();

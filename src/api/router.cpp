@@ -141,6 +141,14 @@ bool allowed(const Caller& caller, Access access) {
   return false;
 }
 
+Result<store::Connection> own_connection(const Call& call, const std::string& id) {
+  auto found = call.context.store.connection(id);
+  if (!found) return found.error();
+  if (!*found || (*found)->account != call.caller.account)
+    return Error{ErrorKind::permanent, "there is no connection " + id, "com-4004"};
+  return std::move(**found);
+}
+
 Response Api::handle(const Request& request) {
   Response response;
   try {

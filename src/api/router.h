@@ -125,6 +125,12 @@ class Api {
 // The caller of a request that brings a token; errors com-4001.
 Result<Caller> authenticate(Call& call);
 [[nodiscard]] bool allowed(const Caller& caller, Access access);
+// The caller's own connection of that id; without one, of the path's first parameter. Errors: com-4004, also where it
+// is another account's.
+Result<store::Connection> own_connection(const Call& call, const std::string& id);
+inline Result<store::Connection> own_connection(const Call& call) {
+  return own_connection(call, call.params[0]);
+}
 
 // Pages (spec api.md 1.5).
 struct Page {

@@ -49,10 +49,8 @@ Asked read(const Call& call, std::vector<FieldFault>& faults) {
 }
 
 Response statistics(Call& call) {
-  auto found = call.context.store.connection(call.params[0]);
+  auto found = own_connection(call);
   if (!found) return fail(found.error());
-  if (!*found || (*found)->account != call.caller.account)
-    return fail("com-4004", "there is no connection " + call.params[0]);
   std::vector<FieldFault> faults;
   auto asked = read(call, faults);
   if (!faults.empty()) return fail(faults);
