@@ -3,16 +3,15 @@
 
 #include <algorithm>
 #include <charconv>
-#include <condition_variable>
 #include <deque>
 #include <map>
 #include <random>
-#include <thread>
 #include <unordered_map>
 
 #include "base/codec.h"
 #include "base/log.h"
-#include "message/json_scan.h"
+#include "binder/answer_text.h"
+#include "binder/later_thread.h"
 
 namespace sluice::binder {
 namespace {
@@ -23,47 +22,6 @@ constexpr milliseconds kFirstDelay = std::chrono::seconds(1);
 constexpr milliseconds kMostDelay = std::chrono::minutes(1);
 constexpr milliseconds kMostWish = std::chrono::minutes(5);  // of a network server's Retry-After
 constexpr milliseconds kSweep = std::chrono::seconds(5);     // how late the end of a validity may be noticed
-constexpr std::size_t kMaxAnswer = 500;  // characters of the network server's text that are passed on
-
-struct Entity {
-  std::string_view name;
-  char c;
-};
-constexpr Entity kEntities[] = {{"&amp;", '&'},  {"&lt;", '<'},    {"&gt;", '>'},
-                                {"&quot;", '"'}, {"&apos;", '\''}, {"&#39;", '\''}};
-
-// The text of an HTML page: tags left out, white space folded, always valid UTF-8.
-std::string text_of(std::string_view html) {
-  std::string out;
-  bool in_tag = false;
-  for (std::size_t i = 0; i < html.size() && out.size() < kMaxAnswer; ++i) {
-    char c = html[i];
-    if (c == '<') in_tag = true;
-    bool blank = in_tag || static_cast<unsigned char>(c) <= 0x20 || c == 0x7f;
-    if (c == '>') in_tag = false;
-    if (blank) {
-      if (!out.empty() && out.back() != ' ') out += ' ';
-      continue;
-    }
-    for (const auto& entity : kEntities) {
-      if (!html.substr(i).starts_with(entity.name)) continue;
-      c = entity.c;
-      i += entity.name.size() - 1;
-      break;
-    }
-    out += c;
-  }
-  // A cut may have halved a character.
-  while (!out.empty() && !message::scan::valid_utf8(out)) {
-    if ((out.back() & 0x80) == 0) {
-      std::replace_if(
-          out.begin(), out.end(), [](char c) { return (c & 0x80) != 0; }, '?');
-    } else {
-      out.pop_back();
-    }
-  }
-  return std::string(trim(out));
-}
 
 // Said by whoever stands in front of a network server that is not there, or by one that cannot take any more.
 bool says_not_there(int status) {
@@ -94,63 +52,6 @@ DownlinkTransport transport_of(HttpClient& http) {
 }
 
 }  // namespace
-
-// Calls functions later, on a thread of its own. What is not due when it stops is dropped.
-class DownlinkSender::Worker {
- public:
-  Worker() : thread_([this] { run(); }) {}
-  ~Worker() = default;
-  Worker(const Worker&) = delete;
-  Worker& operator=(const Worker&) = delete;
-
-  void after(milliseconds delay, std::function<void()> call) {
-    {
-      std::lock_guard lock(mutex_);
-      if (ended_) return;
-      due_.emplace(std::chrono::steady_clock::now() + delay, std::move(call));
-    }
-    changed_.notify_one();
-  }
-
-  // Not from the worker's own thread. Needed before the last owner lets go, who may be any thread.
-  void stop() {
-    {
-      std::lock_guard lock(mutex_);
-      if (ended_) return;
-      ended_ = true;
-    }
-    changed_.notify_one();
-    thread_.join();
-    due_.clear();
-  }
-
- private:
-  void run() {
-    std::unique_lock lock(mutex_);
-    while (!ended_) {
-      if (due_.empty()) {
-        changed_.wait(lock);
-        continue;
-      }
-      auto at = due_.begin()->first;
-      if (at > std::chrono::steady_clock::now()) {
-        changed_.wait_until(lock, at);
-        continue;
-      }
-      auto call = std::move(due_.extract(due_.begin()).mapped());
-      lock.unlock();
-      call();
-      call = nullptr;
-      lock.lock();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::multimap<std::chrono::steady_clock::time_point, std::function<void()>> due_;
-  bool ended_ = false;
-  std::thread thread_;  // last: it uses the others
-};
 
 // Invariants:
 // 1. A device has a lane exactly while a downlink of it waits or is under way; only the front one is ever sent.
@@ -471,7 +372,7 @@ struct DownlinkSender::Impl : std::enable_shared_from_this<DownlinkSender::Impl>
     milliseconds wish{0};
     if (response) {
       answer.status = response->status;
-      answer.text = text_of(response->body);
+      answer.text = text_of_page(response->body);
       if (answer.text.empty()) answer.text = "HTTP status " + std::to_string(answer.status);
       bool good = response->status >= 200 && response->status < 300;
       answer.verdict = good ? DownlinkAnswer::Verdict::accepted : DownlinkAnswer::Verdict::refused;
@@ -748,7 +649,7 @@ struct DownlinkSender::Impl : std::enable_shared_from_this<DownlinkSender::Impl>
 
 DownlinkSender::DownlinkSender(HttpClient& http, store::DownlinkQueue& queue, Find find, DownlinkSettings settings,
                                store::Events& events, Clock& clock, Metrics& metrics)
-    : timer_(std::make_shared<Worker>()), disk_(std::make_shared<Worker>()) {
+    : timer_(std::make_shared<LaterThread>()), disk_(std::make_shared<LaterThread>()) {
   auto transport = transport_of(http);
   transport.after = [weak = std::weak_ptr(timer_)](milliseconds delay, std::function<void()> call) {
     if (auto timer = weak.lock()) timer->after(delay, std::move(call));

@@ -19,6 +19,8 @@
 
 namespace sluice::binder {
 
+class LaterThread;
+
 // A downlink for a network server, ready to be sent.
 struct OutgoingDownlink {
   std::string account, connection_id, binder_id;
@@ -127,8 +129,7 @@ class DownlinkSender {
 
  private:
   struct Impl;
-  class Worker;
-  std::shared_ptr<Worker> timer_, disk_;
+  std::shared_ptr<LaterThread> timer_, disk_;
   std::shared_ptr<Impl> impl_;
 };
 
