@@ -56,7 +56,10 @@ def test_a_hostile_driver_costs_its_own_message_alone(api, broker, binder, devic
     thread = threading.Thread(target=others)
     thread.start()
     try:
-        for _ in range(3):
+        # A driver that fails at once would be through its three before the other device was: both must have had theirs.
+        tries = 0
+        while tries < 3 or (len(latencies) < 3 and thread.is_alive()):
+            tries += 1
             counter = bad.send()
             _, document = capture.wait_where(
                 lambda d: d["DevEUI_uplink"]["DevEUI"] == bad.eui and d["DevEUI_uplink"]["FCntUp"] == counter, 30)
