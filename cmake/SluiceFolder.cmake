@@ -62,14 +62,15 @@ function(sluice_folder name)
   endif()
 endfunction()
 
-# Every folder below src/connector is a connector. Its schema.json and README.md are embedded, and the list of factories is
-# a generated source: adding a connector touches nothing else.
+# Every folder below src/connector that has a connector.cpp is a connector; a folder in such a folder that has one, too, is a
+# connector that is made of the outer one's parts. Its schema.json and README.md are embedded, and the list of factories
+# is a generated source: adding a connector touches nothing else.
 function(sluice_connectors)
   cmake_parse_arguments(arg "" "" "USES" ${ARGN})
   set(dir ${PROJECT_SOURCE_DIR}/src/connector)
   file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cpp$")
-  file(GLOB parts CONFIGURE_DEPENDS ${dir}/*/connector.cpp)
+  file(GLOB parts CONFIGURE_DEPENDS ${dir}/*/connector.cpp ${dir}/*/*/connector.cpp)
   set(names "")
   set(inputs ${dir}/common.schema.json)
   foreach(part ${parts})
@@ -78,7 +79,8 @@ function(sluice_connectors)
     if(NOT part_name MATCHES "^[a-z][a-z0-9_]*$")
       message(FATAL_ERROR "connector folder '${part_name}': use lower-case letters, digits and underscores")
     endif()
-    list(APPEND names ${part_name})
+    file(RELATIVE_PATH part_path ${dir} ${folder})
+    list(APPEND names ${part_path})
     list(APPEND inputs ${folder}/schema.json ${folder}/README.md)
     sluice_sources(${folder} part_sources)
     list(APPEND sources ${part_sources})
@@ -87,6 +89,7 @@ function(sluice_connectors)
       list(APPEND extra_libs ${CONNECTOR_LIBS})
     endif()
   endforeach()
+  list(REMOVE_DUPLICATES sources)
   set(generated ${CMAKE_BINARY_DIR}/generated/connector_list.cpp)
   add_custom_command(
     OUTPUT ${generated}

@@ -181,6 +181,23 @@ Result<void> read_access(const YAML::Node& node, api::AuthSettings& auth) {
   return {};
 }
 
+// What connectors declare is known to the registry alone, which checks the names.
+Result<void> read_connectors(const YAML::Node& node, std::map<std::string, std::string>& into) {
+  if (!node.IsMap()) return Error{ErrorKind::bad_config, place(node, "connectors") + ": takes a map of connectors"};
+  for (const auto& connector : node) {
+    auto folder = connector.first.Scalar();
+    if (!connector.second.IsMap())
+      return Error{ErrorKind::bad_config, place(connector.first, "connectors." + folder) + ": takes a map of settings"};
+    for (const auto& entry : connector.second) {
+      auto name = folder + "." + entry.first.Scalar();
+      if (!entry.second.IsScalar())
+        return Error{ErrorKind::bad_config, place(entry.first, "connectors." + name) + ": takes a text"};
+      into[name] = entry.second.Scalar();
+    }
+  }
+  return {};
+}
+
 Result<void> read_map(const YAML::Node& node, const std::string& prefix, const std::map<std::string, Key>& keys) {
   for (const auto& entry : node) {
     auto name = prefix + entry.first.Scalar();
@@ -222,6 +239,10 @@ Result<void> read_config(const std::string& path, ServeOptions& options) {
     if (auto access = root["access"]) {
       if (auto read = read_access(access, options.auth); !read) return read.error().wrap(path);
       root.remove("access");
+    }
+    if (auto connectors = root["connectors"]; connectors) {
+      if (auto read = read_connectors(connectors, options.connectors); !read) return read.error().wrap(path);
+      root.remove("connectors");
     }
     auto read = read_map(root, "", keys);
     if (!read) return read.error().wrap(path);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <string>
 
 #include "api/auth.h"
@@ -24,7 +25,9 @@ struct ServeOptions {
   driver::EngineOptions drivers;
   binder::DownlinkSettings downlinks;
   std::size_t downlinks_per_second = 20;  // requests to one downlink URL; 0: no limit
-  api::AuthSettings auth;                 // `access:` in the file (docs/access.md)
+  // `connectors:` in the file, "FOLDER.NAME" to value: what connectors declare in their schema.json
+  std::map<std::string, std::string> connectors;
+  api::AuthSettings auth;  // `access:` in the file (docs/access.md)
 };
 
 // Reads a YAML file into the options (docs/operations.md lists the keys). Errors: bad_config with the line, naming the

@@ -49,6 +49,17 @@ TEST(Options, SaysWhereAndWhatIsWrong) {
   EXPECT_FALSE(read_config("/nonexistent", options));
 }
 
+TEST(Options, SettingsOfConnectors) {
+  ServeOptions options;
+  ASSERT_TRUE(read("connectors:\n  one: {profile: plant}\nlisten: 0.0.0.0:9000\n", options));
+  EXPECT_EQ(options.connectors, (std::map<std::string, std::string>{{"one.profile", "plant"}}));
+  EXPECT_EQ(options.listen, "0.0.0.0:9000");
+  auto wrong = read("connectors:\n  one: plant\n", options);
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().text.find("line 2: connectors.one: takes a map"), std::string::npos) << wrong.error().text;
+  EXPECT_FALSE(read("connectors: {one: {profile: [1]}}\n", options));
+}
+
 TEST(Options, Sizes) {
   EXPECT_EQ(parse_size("1000"), 1000u);
   EXPECT_EQ(parse_size("256 MiB"), 256u << 20);

@@ -61,6 +61,7 @@ class Sluice {
   explicit Sluice(ServeOptions options) : options_(std::move(options)) {}
 
   Result<void> start() {
+    if (auto known = registry_.check_server_settings(options_.connectors); !known) return known;
     if (auto opened = open_data(); !opened) return opened;
     if (auto started = start_engine(); !started) return started;
     auto context = api::make_context({*store_,
@@ -237,6 +238,7 @@ class Sluice {
         [this](const std::string& account, std::uint64_t connection, std::vector<message::MessagePtr> messages,
                bool decode) { return router_->route_again(account, connection, std::move(messages), decode); }};
     shared.counters = counters_.get();
+    shared.connector_settings = options_.connectors;
     runner_ = std::make_unique<connection::Runner>(std::move(shared));
     auto count = options_.io_threads ? options_.io_threads : std::clamp(std::thread::hardware_concurrency(), 2u, 8u);
     for (unsigned i = 0; i < count; ++i)

@@ -19,7 +19,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/codec.h"
-#include "connector/resolve.h"
+#include "net/resolve.h"
 
 namespace sluice::connection {
 namespace {
@@ -216,7 +216,7 @@ class Looker {
 
   awaitable<std::vector<tcp::endpoint>> resolve() {
     started_ = Steady::now();
-    connector::Resolution resolution(strand_);
+    net::Resolution resolution(strand_);
     auto found = co_await resolution.run(peer_.host, peer_.port, kStepLimit);
     if (!found) {
       step("resolve",

@@ -195,6 +195,7 @@ void Connection::apply(const store::Connection& stored) {
     if (before != self->configuration_ || brand != self->brand_ || was_active != self->active_) {
       self->schedule_ = ReconnectSchedule(self->strategy_, self->random_);
       self->changed_ = true;
+      self->kept_.reset();  // it may be of another peer
     }
     self->wake();  // debug mode may have another end
   });
@@ -589,6 +590,21 @@ void Connection::lost(Error error) {
   if (lost_) return;
   lost_ = std::move(error);
   wake();
+}
+
+void Connection::notice(connector::Notice notice) {
+  using Kind = connector::Notice::Kind;
+  json::object data;
+  if (!notice.dev_eui.empty()) data["DevEUI"] = notice.dev_eui;
+  const char* code = notice.kind == Kind::device_unknown  ? "connection-1203"
+                     : notice.kind == Kind::device_failed ? "connection-1204"
+                                                          : "connection-1206";
+  event(notice.kind == Kind::device_unknown ? "error" : "warn", code, notice.text, std::move(data));
+}
+
+std::string Connection::server_setting(std::string_view name) {
+  const auto* descriptor = shared_.registry.find(connector_id_);
+  return descriptor ? descriptor->server_setting(name, shared_.connector_settings) : "";
 }
 
 void Connection::received(connector::Received received) {

@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -80,6 +81,8 @@ struct Shared {
   std::function<double()> random = {};
   // In place of the registry's factory; empty: that one. For tests of the states.
   std::function<std::unique_ptr<connector::Connector>(connector::Host& host)> make_connector = {};
+  // The server's settings for connectors, "FOLDER.NAME" to value.
+  std::map<std::string, std::string> connector_settings = {};
   // Where counters are kept over a restart; null: nowhere.
   store::Counters* counters = nullptr;
   std::shared_ptr<Pace> pace = std::make_shared<Pace>();
@@ -130,6 +133,9 @@ class Connection final : public connector::Host, public std::enable_shared_from_
   void authenticating() override;
   void lost(Error error) override;
   void received(connector::Received command) override;
+  void notice(connector::Notice notice) override;
+  std::shared_ptr<void>& kept() override { return kept_; }
+  std::string server_setting(std::string_view name) override;
 
  private:
   template <class T>
@@ -192,6 +198,7 @@ class Connection final : public connector::Host, public std::enable_shared_from_
   bool opening_ = false;
   std::string failing_;  // event code of the failure it was last told of; empty: none since it was OPENED
   std::optional<Error> lost_;
+  std::shared_ptr<void> kept_;  // the connector's, from one opening to the next
   Time opened_at_;
   std::function<void()> shut_down_done_;
   std::atomic<Time::rep> last_uplink_;  // kNever: none in this process

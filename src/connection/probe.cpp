@@ -63,6 +63,12 @@ class Trial final : public connector::Host, public std::enable_shared_from_this<
     // Not ours to handle: the running connection gets its own copy.
     if (command.acknowledge) command.acknowledge();
   }
+  void notice(connector::Notice) override {}  // what matters here is in the verdicts
+  std::shared_ptr<void>& kept() override { return kept_; }
+  std::string server_setting(std::string_view name) override {
+    const auto* descriptor = shared_.registry.find(json::text_or(resource_, "connectorId"));
+    return descriptor ? descriptor->server_setting(name, shared_.connector_settings) : "";
+  }
   [[nodiscard]] bool trial() const override { return true; }
 
  private:
@@ -226,6 +232,7 @@ class Trial final : public connector::Host, public std::enable_shared_from_this<
   bool network_seen_ = false;
   std::optional<Result<void>> opened_, verdict_;
   std::optional<Error> lost_;
+  std::shared_ptr<void> kept_;
   Time until_;
 };
 

@@ -363,11 +363,11 @@ void Pump::show_in_flight() {
 
 bool Pump::may_start() {
   if (!connector_ || paused_ || in_flight_ >= connector_->max_in_flight()) return false;
-  if (settings_->rate == 0) return true;
+  if (rate() == 0) return true;
   auto now = deps_.clock.steady();
-  auto rate = static_cast<double>(settings_->rate);
-  auto most = std::max(1.0, rate / 20);  // what may go out at once
-  tokens_ = std::min(most, tokens_ + std::chrono::duration<double>(now - tokens_at_).count() * rate);
+  auto limit = static_cast<double>(rate());
+  auto most = std::max(1.0, limit / 20);  // what may go out at once
+  tokens_ = std::min(most, tokens_ + std::chrono::duration<double>(now - tokens_at_).count() * limit);
   tokens_at_ = now;
   if (tokens_ >= 1) return true;
   wait_for_token();
@@ -377,7 +377,7 @@ bool Pump::may_start() {
 void Pump::wait_for_token() {
   if (token_waiting_) return;
   token_waiting_ = true;
-  auto wait = std::chrono::duration<double>((1 - tokens_) / static_cast<double>(settings_->rate));
+  auto wait = std::chrono::duration<double>((1 - tokens_) / static_cast<double>(rate()));
   token_timer_.expires_after(std::chrono::duration_cast<std::chrono::microseconds>(wait) +
                              std::chrono::microseconds(100));
   token_timer_.async_wait([weak = weak_from_this(), generation = generation_](boost::system::error_code ec) {
@@ -487,7 +487,7 @@ void Pump::start(Items::iterator item) {
     return lost(item, Counter::uplinks_filtered, queue::Fate::filtered);
   }
   note(message, message::Stage::sent, pending.again ? "once more: resent or replayed" : "", *body);
-  if (settings_->rate > 0) tokens_ -= 1;
+  if (rate() > 0) tokens_ -= 1;
   ++in_flight_;
   item->second.in_flight = true;
   item->second.sent = body->size();

@@ -138,6 +138,10 @@ class Pump : public std::enable_shared_from_this<Pump> {
   void refilled(const std::string& name, queue::Batch batch, std::uint64_t up_to);
   void feed();
   [[nodiscard]] bool may_start();
+  // Tries a second; 0: no limit. The connection's own wish goes before what the peer usually takes.
+  [[nodiscard]] std::uint64_t rate() const {
+    return settings_->rate > 0 || !connector_ ? settings_->rate : connector_->usual_rate();
+  }
   void show_in_flight();
   void start(Items::iterator item);
   // What is sent: by the operations that transform, else by the format; nothing where the format does not carry the

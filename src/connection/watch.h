@@ -43,6 +43,7 @@ class Watch final : public connector::Connector {
   boost::asio::awaitable<void> close() override { return inner_->close(); }
   [[nodiscard]] std::size_t max_in_flight() const override { return inner_->max_in_flight(); }
   [[nodiscard]] std::optional<connector::Peer> peer() const override { return inner_->peer(); }
+  [[nodiscard]] std::uint64_t usual_rate() const override { return inner_->usual_rate(); }
 
  private:
   using Time = std::chrono::steady_clock::time_point;

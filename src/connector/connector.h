@@ -103,6 +103,18 @@ struct Received {
   std::function<void()> acknowledge;
 };
 
+// Something an operator should know that ends nothing; told as an event, of which repeats are folded.
+struct Notice {
+  enum class Kind {
+    device_unknown,  // connection-1203: the peer does not know the device, and it may not be made
+    device_failed,   // connection-1204: a device, or its own link, could not be made ready
+    other,           // connection-1206: a topic that is missing, a limit of the peer's, a rival of the same name
+  };
+  Kind kind = Kind::other;
+  std::string text;     // never a secret
+  std::string dev_eui;  // may be empty
+};
+
 // What a connector may say to the connection that owns it. All calls on the connection's strand.
 class Host {
  public:
@@ -119,6 +131,13 @@ class Host {
   // An opened connection has broken. The connection closes this connector and follows its reconnect strategy.
   virtual void lost(Error error) = 0;
   virtual void received(Received command) = 0;
+  virtual void notice(Notice notice) = 0;
+  // What lasts from one opening to the next, for what a connector has learnt of its peer (devices that are there): an
+  // object of the connector's own. Empty at first, after a changed configuration, and in a trial.
+  [[nodiscard]] virtual std::shared_ptr<void>& kept() = 0;
+  // A setting of the server's own, `connectors: FOLDER: NAME` in its file, which the connector's schema.json declares
+  // in "serverSettings"; the declared default where the operator gave none.
+  [[nodiscard]] virtual std::string server_setting(std::string_view name) = 0;
   // True where the configuration is only tried (spec api.md 5.9): nothing may be left behind, no device made, and where
   // the peer tells clients apart by an id, connection_id() must be part of it even if the configuration names one, so
   // that a running connection is not expelled.
@@ -174,6 +193,9 @@ class Connector {
   [[nodiscard]] virtual std::size_t max_in_flight() const = 0;
   // Before open(), too. Nothing: not known before a message is there, or reached through somebody else (a proxy).
   [[nodiscard]] virtual std::optional<Peer> peer() const { return std::nullopt; }
+  // Messages a second that the peer takes at most, where that is known: the connection keeps to it unless its
+  // uplinkRateLimiter says otherwise. 0: no limit. After open().
+  [[nodiscard]] virtual std::uint64_t usual_rate() const { return 0; }
   // In a trial in place of send(): where the protocol hides a refusal, by a way that shows it. `delivery`'s verdict is
   // the answer to "may we publish?".
   virtual void try_out(Delivery delivery) { send(std::move(delivery)); }

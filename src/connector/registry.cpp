@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 
 #include "base/json.h"
 #include "connector/embedded.h"
@@ -153,6 +154,14 @@ Result<Descriptor> describe(std::string_view folder, std::string_view schema_tex
       out.brand_schemas.emplace(std::string(name), std::make_shared<const object>(std::move(*branded)));
     }
   }
+  if (const auto* settings = json::find(file, "serverSettings")) {
+    if (!settings->is_object()) return unsound(folder, "'serverSettings' is no object");
+    for (const auto& [name, setting] : settings->get_object()) {
+      if (!setting.is_object() || json::text_or(setting.get_object(), "description").empty())
+        return unsound(folder, "server setting '" + std::string(name) + "' has no description");
+      out.server_settings.emplace(name, json::text_or(setting.get_object(), "default"));
+    }
+  }
   out.folder = folder;
   out.resource = resource_of(file, schema);
   out.schema = std::make_shared<const object>(std::move(schema));
@@ -180,6 +189,31 @@ const Descriptor* Registry::find(std::string_view id) const {
     if (descriptor.id == id) return &descriptor;
   }
   return nullptr;
+}
+
+Result<void> Registry::check_server_settings(const std::map<std::string, std::string>& given) const {
+  std::string names;
+  std::set<std::string> known;
+  for (const auto& descriptor : descriptors_) {
+    for (const auto& [name, fallback] : descriptor.server_settings) {
+      auto full = descriptor.folder + "." + name;
+      names += (names.empty() ? "connectors." : ", connectors.") + full;
+      known.insert(std::move(full));
+    }
+  }
+  for (const auto& [name, content] : given) {
+    if (!known.contains(name))
+      return Error{ErrorKind::bad_config, "connectors." + name + ": there is no such setting; there is " +
+                                              (names.empty() ? "none for connectors" : names)};
+  }
+  return {};
+}
+
+std::string Descriptor::server_setting(std::string_view name, const std::map<std::string, std::string>& given) const {
+  auto fallback = server_settings.find(name);
+  if (fallback == server_settings.end()) return "";
+  auto found = given.find(folder + "." + std::string(name));
+  return found == given.end() ? fallback->second : found->second;
 }
 
 void show_defaults(const Descriptor& connector, object& configuration) {

@@ -27,8 +27,14 @@ struct Descriptor {
   // Brands of a generic transport (spec api.md 4) are data: the same schema with a brand's own defaults and limits.
   std::map<std::string, std::shared_ptr<const boost::json::object>, std::less<>> brand_schemas;
   std::string readme;
+  // What the server's operator may set for all connections of this connector: name to default.
+  std::map<std::string, std::string, std::less<>> server_settings;
   Factory make = nullptr;
 
+  // The value of a declared setting out of all connectors' "FOLDER.NAME" -> value, else its default; "" where it is not
+  // declared.
+  [[nodiscard]] std::string server_setting(std::string_view name,
+                                           const std::map<std::string, std::string>& given) const;
   // The schema for connections of that brand; the connector's own where the brand is empty or unknown. Settings are
   // made with this one, so that a brand's defaults take effect.
   [[nodiscard]] const std::shared_ptr<const boost::json::object>& schema_for(std::string_view brand) const;
@@ -45,6 +51,9 @@ class Registry {
   Registry();
   [[nodiscard]] const std::vector<Descriptor>& all() const { return descriptors_; }  // by id
   [[nodiscard]] const Descriptor* find(std::string_view id) const;
+  // Settings of the server for connectors that none has declared. Errors: bad_config, naming the setting and what there
+  // is.
+  [[nodiscard]] Result<void> check_server_settings(const std::map<std::string, std::string>& given) const;
 
  private:
   std::vector<Descriptor> descriptors_;

@@ -49,6 +49,19 @@ std::string faults_text(const std::vector<Fault>& faults) {
   return out;
 }
 
+TEST(Registry, SettingsOfTheServer) {
+  auto described = describe("x", R"({"id":"a-b","producerId":"a","moduleId":"b","version":"1","description":"d",
+    "configurationId":"c","serverSettings":{"profile":{"default":"plain","description":"d"}}})",
+                            "{}", "", nullptr);
+  ASSERT_TRUE(described) << described.error().text;
+  EXPECT_EQ(described->server_setting("profile", {}), "plain");
+  EXPECT_EQ(described->server_setting("profile", {{"x.profile", "plant"}, {"y.profile", "other"}}), "plant");
+  EXPECT_EQ(described->server_setting("other", {{"x.other", "plant"}}), "");
+  auto unknown = Registry().check_server_settings({{"x.nothing", "1"}});
+  ASSERT_FALSE(unknown);
+  EXPECT_THAT(unknown.error().text, HasSubstr("connectors.x.nothing"));
+}
+
 TEST(Registry, EveryEmbeddedFolderIsSound) {
   Registry registry;
   ASSERT_EQ(registry.all().size(), embedded().size());

@@ -8,12 +8,21 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "connector/address.h"
-#include "connector/mqtt/client.h"
 #include "connector/mqtt/leaves.h"
 #include "connector/pem.h"
+#include "net/mqtt_client.h"
 
 namespace sluice::connector::mqtt {
 namespace {
+
+using net::Protocol;
+using net::TransportOptions;
+using net::mqtt::Client;
+using net::mqtt::ClientOptions;
+using net::mqtt::Incoming;
+using net::mqtt::kVersion311;
+using net::mqtt::kVersion5;
+using net::mqtt::Properties;
 
 constexpr std::size_t kMaxInFlight = 1000;
 // Each message is many publishes then.

@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include "connector/conformance.h"
-#include "connector/mqtt/client.h"
-#include "connector/mqtt/fake_broker.h"
 #include "connector/registry.h"
+#include "net/mqtt_client.h"
+#include "net/testing/fake_mqtt_broker.h"
 
 namespace sluice::connector::mqtt {
 namespace {
+
+using namespace net::mqtt;  // NOLINT: the fake broker speaks all of it
 
 using testing::FakeHost;
 using ::testing::HasSubstr;

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -30,6 +31,12 @@ class FakeHost : public Host {
   }
   void lost(Error error) override { losses.push_back(std::move(error)); }
   void received(Received command) override { commands.push_back(std::move(command)); }
+  void notice(Notice notice) override { notices.push_back(std::move(notice)); }
+  std::shared_ptr<void>& kept() override { return kept_; }
+  std::string server_setting(std::string_view name) override {
+    auto found = server_settings.find(std::string(name));
+    return found == server_settings.end() ? "" : found->second;
+  }
 
   // Runs the loop until the condition holds. False after five seconds: a test never hangs.
   bool wait(const std::function<bool()>& condition) {
@@ -66,8 +73,11 @@ class FakeHost : public Host {
   int authenticated = 0;
   std::vector<Error> losses;
   std::vector<Received> commands;
+  std::vector<Notice> notices;
+  std::map<std::string, std::string> server_settings;
 
  private:
+  std::shared_ptr<void> kept_;
   std::unique_ptr<HttpClient> http_;  // after io: its thread posts there
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "connector/resolve.h"
+#include "net/resolve.h"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/execution/context.hpp>
@@ -15,7 +15,7 @@
 #include <thread>
 #include <unordered_map>
 
-namespace sluice::connector {
+namespace sluice::net {
 namespace {
 
 namespace asio = boost::asio;
@@ -159,4 +159,4 @@ void Resolution::cancel() {
   answer_->arrived.cancel();
 }
 
-}  // namespace sluice::connector
+}  // namespace sluice::net

@@ -6,25 +6,38 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "base/result.h"
 
-namespace sluice::connector::mqtt {
+namespace sluice::net {
 
+// How the bytes travel: in clear, over TLS, or in a WebSocket over TLS.
 enum class Protocol { tcp, ssl, wss };
 
-// What TLS and the WebSocket need to know.
+// An HTTP proxy that is asked for a tunnel (CONNECT).
+struct Proxy {
+  std::string host;
+  std::uint16_t port = 0;
+  std::string username, password;
+};
+
+// Where the peer is, and what TLS and the WebSocket need to know.
 struct TransportOptions {
   Protocol protocol = Protocol::tcp;
   std::string host;  // for SNI, the certificate's name and the Host header
   std::uint16_t port = 0;
-  std::string path = "/mqtt";                    // WSS
-  std::string ca_pem, certificate_pem, key_pem;  // normalised PEM; ca empty: the system's roots
+  std::string path = "/mqtt";                       // WSS: with its query, which no error text shows
+  std::string subprotocol = "mqtt";                 // WSS
+  std::string alpn;                                 // the one protocol offered in the TLS handshake; empty: none
+  std::string ca_pem, certificate_pem, key_pem;     // normalised PEM; ca empty: the system's roots
+  std::string ca_property = "trustedCaCertficate";  // of the configuration: named where the CA is unknown
+  std::optional<Proxy> proxy;
 };
 
-// A byte stream to the broker: TCP, TLS over it, or a WebSocket over that. One read and one write at a time. All on the
+// A byte stream to the peer: TCP, TLS over it, or a WebSocket over that. One read and one write at a time. All on the
 // executor it was made with.
 class Transport {
  public:
@@ -51,4 +64,4 @@ Result<std::unique_ptr<Transport>> make_transport(const boost::asio::any_io_exec
 // The text and kind of a failed read or write: a broker that refuses our certificate says so only there with TLS 1.3.
 Error transport_error(const boost::system::error_code& ec);
 
-}  // namespace sluice::connector::mqtt
+}  // namespace sluice::net

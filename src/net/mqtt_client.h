@@ -14,11 +14,10 @@
 #include <vector>
 
 #include "base/result.h"
-#include "connector/mqtt/transport.h"
-#include "connector/mqtt/wire.h"
-#include "connector/resolve.h"
+#include "net/dial.h"
+#include "net/mqtt_wire.h"
 
-namespace sluice::connector::mqtt {
+namespace sluice::net::mqtt {
 
 struct ClientOptions {
   TransportOptions transport;
@@ -101,7 +100,6 @@ class Client : public std::enable_shared_from_this<Client> {
 
   Client(const boost::asio::any_io_executor& executor, ClientOptions options);
   boost::asio::awaitable<Result<void>> connect_transport();
-  boost::asio::awaitable<Result<void>> connect_socket(const std::vector<boost::asio::ip::tcp::endpoint>& endpoints);
   boost::asio::awaitable<Result<void>> log_in();
   Result<void> accept_connack(const Packet& packet);
   Error in_phase(Error error) const;
@@ -133,7 +131,7 @@ class Client : public std::enable_shared_from_this<Client> {
   bool closing_ = false, timed_out_ = false;
   std::string phase_;
   std::unique_ptr<Transport> transport_;
-  std::unique_ptr<Resolution> resolution_;
+  std::unique_ptr<Dial> dial_;  // while it connects
   boost::asio::steady_timer deadline_, timer_, written_;
   std::optional<Clock::time_point> armed_for_;
 
@@ -155,4 +153,4 @@ class Client : public std::enable_shared_from_this<Client> {
   bool ping_outstanding_ = false, overdue_ = false;
 };
 
-}  // namespace sluice::connector::mqtt
+}  // namespace sluice::net::mqtt

@@ -14,9 +14,9 @@
 #include <memory>
 #include <string>
 
-#include "connector/mqtt/wire.h"
+#include "net/mqtt_wire.h"
 
-namespace sluice::connector::mqtt {
+namespace sluice::net::mqtt {
 
 // A broker for tests, on a port the system chooses, played by a script: "expect this packet, answer those bytes".
 class FakeBroker {
@@ -148,4 +148,4 @@ std::string bytes(Bytes... values) {
 
 inline const std::string kConnack = bytes(0x20, 2, 0, 0);
 
-}  // namespace sluice::connector::mqtt
+}  // namespace sluice::net::mqtt

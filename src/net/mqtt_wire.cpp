@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "connector/mqtt/wire.h"
+#include "net/mqtt_wire.h"
 
 #include <array>
 
-namespace sluice::connector::mqtt {
+namespace sluice::net::mqtt {
 namespace {
 
 Error malformed(const char* what) {
@@ -371,4 +371,4 @@ Reason connack_reason_311(std::uint8_t code) {
   }
 }
 
-}  // namespace sluice::connector::mqtt
+}  // namespace sluice::net::mqtt

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdlib>
 
-#include "connector/mqtt/wire.h"
+#include "net/mqtt_wire.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace sluice::connector::mqtt;
+  using namespace sluice::net::mqtt;
   if (size == 0) return 0;
   int version = data[0] & 1 ? kVersion5 : kVersion311;
   std::string_view bytes(reinterpret_cast<const char*>(data + 1), size - 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "connector/mqtt/transport.h"
+#include "net/transport.h"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/execution/context.hpp>
@@ -19,7 +19,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-namespace sluice::connector::mqtt {
+namespace sluice::net {
 namespace {
 
 namespace asio = boost::asio;
@@ -54,7 +54,7 @@ class SystemRoots : public asio::execution_context::service {
 };
 
 // Why the peer's certificate was refused, in an operator's words; nothing where it was not about that.
-std::string certificate_fault(SSL* tls) {
+std::string certificate_fault(SSL* tls, const std::string& ca_property) {
   switch (long result = SSL_get_verify_result(tls)) {
     case X509_V_OK:
       return {};
@@ -70,7 +70,7 @@ std::string certificate_fault(SSL* tls) {
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-      return "the broker's certificate is of an unknown CA: set trustedCaCertficate";
+      return "the broker's certificate is of an unknown CA: set " + ca_property;
     case X509_V_ERR_CERT_REVOKED:
       return "the broker's certificate was revoked";
     default:
@@ -83,6 +83,11 @@ Result<ssl::context> make_context(const asio::any_io_executor& executor, const T
   SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
   SSL_CTX_set_mode(context.native_handle(), SSL_MODE_RELEASE_BUFFERS);
   context.set_verify_mode(ssl::verify_peer);
+  if (!options.alpn.empty()) {
+    std::string offered = static_cast<char>(options.alpn.size()) + options.alpn;
+    SSL_CTX_set_alpn_protos(context.native_handle(), reinterpret_cast<const unsigned char*>(offered.data()),
+                            static_cast<unsigned>(offered.size()));
+  }
   error_code ec;
   if (options.ca_pem.empty()) {
     asio::use_service<SystemRoots>(asio::query(executor, asio::execution::context)).give(context.native_handle());
@@ -110,11 +115,11 @@ void expect_host(SSL* tls, const std::string& host) {
   }
 }
 
-awaitable<Result<void>> tls_handshake(SslStream& stream, const std::string& host) {
-  expect_host(stream.native_handle(), host);
+awaitable<Result<void>> tls_handshake(SslStream& stream, const TransportOptions& options) {
+  expect_host(stream.native_handle(), options.host);
   auto [ec] = co_await stream.async_handshake(ssl::stream_base::client, kUse);
   if (!ec) co_return Result<void>();
-  auto fault = certificate_fault(stream.native_handle());
+  auto fault = certificate_fault(stream.native_handle(), options.ca_property);
   if (!fault.empty()) co_return bad_config(fault);
   co_return transport_error(ec);
 }
@@ -123,6 +128,17 @@ template <class Stream>
 awaitable<std::pair<error_code, std::size_t>> read_some(Stream& stream, asio::mutable_buffer into) {
   auto [ec, count] = co_await stream.async_read_some(into, kUse);
   co_return std::make_pair(ec, count);
+}
+
+// What is in the TLS context need not be kept a second time, for as long as the connection lasts.
+void forget_secrets(TransportOptions& options) {
+  options.ca_pem.clear();
+  options.certificate_pem.clear();
+  options.key_pem.clear();
+  options.ca_pem.shrink_to_fit();
+  options.certificate_pem.shrink_to_fit();
+  options.key_pem.shrink_to_fit();
+  options.proxy.reset();
 }
 
 class TcpTransport : public Transport {
@@ -144,12 +160,14 @@ class TcpTransport : public Transport {
 
 class TlsTransport : public Transport {
  public:
-  TlsTransport(const asio::any_io_executor& executor, ssl::context context, std::string host)
-      : context_(std::move(context)), stream_(executor, context_), host_(std::move(host)) {}
+  TlsTransport(const asio::any_io_executor& executor, ssl::context context, const TransportOptions& options)
+      : context_(std::move(context)), stream_(executor, context_), options_(options) {
+    forget_secrets(options_);
+  }
   tcp::socket& socket() override { return stream_.next_layer(); }
   awaitable<Result<void>> handshake(std::string& phase) override {
     phase = "TLS handshake";
-    return tls_handshake(stream_, host_);
+    return tls_handshake(stream_, options_);
   }
   awaitable<std::pair<error_code, std::size_t>> read(asio::mutable_buffer into) override {
     return read_some(stream_, into);
@@ -162,24 +180,26 @@ class TlsTransport : public Transport {
  private:
   ssl::context context_;
   SslStream stream_;
-  std::string host_;
+  TransportOptions options_;
 };
 
 class WebSocketTransport : public Transport {
  public:
   WebSocketTransport(const asio::any_io_executor& executor, ssl::context context, const TransportOptions& options)
       : context_(std::move(context)), stream_(executor, context_), options_(options) {
+    forget_secrets(options_);
     stream_.binary(true);
     stream_.auto_fragment(false);
-    stream_.set_option(websocket::stream_base::decorator([](websocket::request_type& request) {
-      request.set(boost::beast::http::field::sec_websocket_protocol, "mqtt");
-      request.set(boost::beast::http::field::user_agent, "Sluice/" SLUICE_VERSION);
-    }));
+    stream_.set_option(
+        websocket::stream_base::decorator([subprotocol = options.subprotocol](websocket::request_type& request) {
+          request.set(boost::beast::http::field::sec_websocket_protocol, subprotocol);
+          request.set(boost::beast::http::field::user_agent, "Sluice/" SLUICE_VERSION);
+        }));
   }
   tcp::socket& socket() override { return stream_.next_layer().next_layer(); }
   awaitable<Result<void>> handshake(std::string& phase) override {
     phase = "TLS handshake";
-    auto secured = co_await tls_handshake(stream_.next_layer(), options_.host);
+    auto secured = co_await tls_handshake(stream_.next_layer(), options_);
     if (!secured) co_return secured;
     phase = "WebSocket handshake";
     websocket::response_type response;
@@ -190,8 +210,9 @@ class WebSocketTransport : public Transport {
     if (ec != websocket::error::upgrade_declined) co_return transport_error(ec);
     int status = response.result_int();
     bool refused = status == 401 || status == 403 || status == 404;
-    co_return Error{refused ? ErrorKind::bad_config : ErrorKind::not_connected,
-                    "the broker answered " + std::to_string(status) + " at " + options_.path};
+    co_return Error{
+        refused ? ErrorKind::bad_config : ErrorKind::not_connected,
+        "the broker answered " + std::to_string(status) + " at " + options_.path.substr(0, options_.path.find('?'))};
   }
   awaitable<std::pair<error_code, std::size_t>> read(asio::mutable_buffer into) override {
     return read_some(stream_, into);
@@ -215,7 +236,7 @@ Result<std::unique_ptr<Transport>> make_transport(const asio::any_io_executor& e
   auto context = make_context(executor, options);
   if (!context) return context.error();
   if (options.protocol == Protocol::ssl) {
-    return std::unique_ptr<Transport>(std::make_unique<TlsTransport>(executor, std::move(*context), options.host));
+    return std::unique_ptr<Transport>(std::make_unique<TlsTransport>(executor, std::move(*context), options));
   }
   return std::unique_ptr<Transport>(std::make_unique<WebSocketTransport>(executor, std::move(*context), options));
 }
@@ -244,4 +265,4 @@ Error transport_error(const error_code& ec) {
   return {ErrorKind::not_connected, ec.message()};
 }
 
-}  // namespace sluice::connector::mqtt
+}  // namespace sluice::net

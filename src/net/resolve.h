@@ -12,7 +12,7 @@
 
 #include "base/result.h"
 
-namespace sluice::connector {
+namespace sluice::net {
 
 // Name resolution that never blocks the I/O threads nor waits behind somebody else's: Asio's own resolver has one
 // thread for all, where one dead name server would hold up every connection. Here up to 16 threads of the executor's
@@ -34,4 +34,4 @@ class Resolution {
   std::shared_ptr<Answer> answer_;
 };
 
-}  // namespace sluice::connector
+}  // namespace sluice::net

@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 
-namespace sluice::connector::mqtt {
+namespace sluice::net::mqtt {
 
 // Packets of MQTT 3.1.1 and 5, written and read. Pure functions over bytes; what is read is never trusted.
 
@@ -88,4 +88,4 @@ Reason reason_of(std::uint8_t code);
 // The same for the CONNACK codes of 3.1.1.
 Reason connack_reason_311(std::uint8_t code);
 
-}  // namespace sluice::connector::mqtt
+}  // namespace sluice::net::mqtt

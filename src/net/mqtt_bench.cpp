@@ -6,9 +6,9 @@
 #include <boost/asio/io_context.hpp>
 #include <cstdlib>
 
-#include "connector/mqtt/client.h"
+#include "net/mqtt_client.h"
 
-namespace sluice::connector::mqtt {
+namespace sluice::net::mqtt {
 namespace {
 
 void publish_qos1(benchmark::State& state) {
@@ -43,4 +43,4 @@ void publish_qos1(benchmark::State& state) {
 BENCHMARK(publish_qos1)->Arg(100)->Arg(1000)->UseRealTime();
 
 }  // namespace
-}  // namespace sluice::connector::mqtt
+}  // namespace sluice::net::mqtt

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "connector/mqtt/client.h"
+#include "net/mqtt_client.h"
 
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
@@ -8,7 +8,7 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-namespace sluice::connector::mqtt {
+namespace sluice::net::mqtt {
 namespace {
 
 namespace asio = boost::asio;
@@ -67,7 +67,7 @@ awaitable<Result<void>> Client::connect(std::function<void()> authenticating) {
     auto client = weak.lock();
     if (ec || !client || client->state_ != State::connecting) return;
     client->timed_out_ = true;
-    if (client->resolution_) client->resolution_->cancel();
+    if (client->dial_) client->dial_->cancel();
     if (client->transport_) client->transport_->abort();
   });
   auto connected = co_await connect_transport();
@@ -92,52 +92,12 @@ awaitable<Result<void>> Client::connect(std::function<void()> authenticating) {
 }
 
 awaitable<Result<void>> Client::connect_transport() {
-  phase_ = "setting up TLS";
-  auto made = make_transport(executor_, options_.transport);
+  dial_ = std::make_unique<Dial>(executor_, options_.transport);
+  auto made = co_await dial_->run(phase_, options_.connect_timeout);
+  dial_.reset();
   if (!made) co_return made.error();
-  phase_ = "resolving " + options_.transport.host;
-  resolution_ = std::make_unique<Resolution>(executor_);
-  auto endpoints =
-      co_await resolution_->run(options_.transport.host, options_.transport.port, options_.connect_timeout);
-  if (!endpoints) co_return endpoints.error();
   transport_ = std::move(*made);
-  if (closing_ || timed_out_) co_return Error{ErrorKind::not_connected, "ended"};
-  phase_ = "connecting to " + options_.transport.host + ":" + std::to_string(options_.transport.port);
-  auto connected = co_await connect_socket(*endpoints);
-  if (!connected) co_return connected;
-  auto shaken = co_await transport_->handshake(phase_);
-  if (!shaken) co_return shaken;
   co_return Result<void>();
-}
-
-awaitable<Result<void>> Client::connect_socket(const std::vector<tcp::endpoint>& endpoints) {
-  auto& socket = transport_->socket();
-  auto until = Clock::now() + options_.connect_timeout;
-  Error error{ErrorKind::not_connected, "the name has no address"};
-  for (std::size_t i = 0; i < endpoints.size() && !timed_out_ && !closing_; ++i) {
-    boost::system::error_code ignored;
-    socket.close(ignored);
-    // An address that answers nothing must not eat the time of those behind it.
-    auto share =
-        std::max<Clock::duration>((until - Clock::now()) / static_cast<long>(endpoints.size() - i), Clock::duration(1));
-    asio::steady_timer attempt(executor_, share);
-    if (i + 1 < endpoints.size()) {
-      attempt.async_wait([&socket](boost::system::error_code ec) {
-        if (!ec) {
-          boost::system::error_code none;
-          socket.cancel(none);
-        }
-      });
-    }
-    auto [ec] = co_await socket.async_connect(endpoints[i], kUse);
-    attempt.cancel();
-    if (!ec) {
-      socket.set_option(tcp::no_delay(true), ignored);
-      co_return Result<void>();
-    }
-    error.text = ec == asio::error::operation_aborted ? "no answer" : ec.message();
-  }
-  co_return error;
 }
 
 awaitable<Result<void>> Client::log_in() {
@@ -511,7 +471,7 @@ awaitable<void> Client::close() {
     flush();
     if (write_running_) co_await written_.async_wait(kUse);
   }
-  if (resolution_) resolution_->cancel();
+  if (dial_) dial_->cancel();
   if (transport_) transport_->abort();
   if (state_ == State::connecting) {
     written_.expires_after(std::chrono::seconds(1));
@@ -521,4 +481,4 @@ awaitable<void> Client::close() {
   settle_all(Error{ErrorKind::cancelled, "the connection is being closed"});
 }
 
-}  // namespace sluice::connector::mqtt
+}  // namespace sluice::net::mqtt
