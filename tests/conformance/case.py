@@ -170,10 +170,14 @@ class Case:
         return self.api.get(self.path)
 
     def wait_state(self, *states, seconds=30):
-        return self.api.wait_state(self.connection["id"], *states, seconds=seconds)
+        try:
+            return self.api.wait_state(self.connection["id"], *states, seconds=seconds)
+        except AssertionError as error:
+            last = [f"{event['code']} {event['message']}" for event in self.events()[:6]]
+            raise AssertionError(f"{error}; it is {self.state()['state']}; last events: {last}") from None
 
     def events(self, *codes):
-        found = self.api.get(f"/events?connectionId={self.connection['id']}&perPage=500")
+        found = self.api.get(f"/events?q_connectionId={self.connection['id']}&perPage=500")
         return [event for event in found if not codes or event["code"] in codes]
 
     def wait_event(self, *codes, seconds=30, where=lambda event: True):
@@ -217,7 +221,8 @@ class Case:
         assert reason.get("code") == code and reason.get("message") and reason.get("nextRetry") and reason.get("since"), got
         event = self.wait_event(code)
         assert event["level"] == "error" and event["data"]["cause"], event
-        assert not self.letters() and not self.events("connection-1201"), "a message was blamed for it"
+        blamed = self.letters() + self.events("connection-1201")
+        assert not blamed, f"a message was blamed for it: {blamed}"
         return got
 
     def expect_repeated(self, seconds=30):
