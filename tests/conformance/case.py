@@ -89,6 +89,8 @@ class Rig:
 class Case:
     """One scenario with one peer."""
 
+    PATIENCE = 60  # seconds until what is to arrive has arrived
+
     def __init__(self, rig):
         self.rig = rig
         self.peer, self.gate, self.sluice, self.certificates = rig.peer, rig.gate, rig.sluice, rig.certificates
@@ -248,7 +250,7 @@ class Case:
         self.rig.neighbour.send()
         self.rig.neighbour_server.wait(seen + 1, seconds)
 
-    def expect_all(self, seconds=60, duplicates=False):
+    def expect_all(self, seconds=None, duplicates=False):
         """Everything that was answered 2xx has arrived, in order for each device, or is a dead letter that the scenario
         called for. `duplicates`: a message may come again where its acknowledgement was lost; its first arrivals are in
         order all the same."""
@@ -258,6 +260,7 @@ class Case:
         def complete():
             arrived = self.arrived()
             return all(set(numbers) <= set(arrived[eui]) for eui, numbers in wanted.items())
+        seconds = seconds or self.PATIENCE
         end = time.monotonic() + seconds
         while not complete():
             assert time.monotonic() < end, f"not arrived after {seconds} s: " + json.dumps(
