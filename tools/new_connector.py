@@ -102,8 +102,8 @@ def main():
     for file, purpose in FILES.items():
         print(f"  {file:<20} {purpose}")
     print("Next:\n"
-          "  ./dev build release connector_test\n"
-          f"  build/release/connector_test --gtest_filter='{words['TemplateName']}*'\n"
+          f"  ./dev build release connector_{name}_test\n"
+          f"  build/release/connector_{name}_test\n"
           "then docs/write-a-connector.md")
     if not (inside and folder.resolve().parent == ROOT / "src/connector"):
         print("Note: the build takes connectors from src/connector only: move the folder there.")

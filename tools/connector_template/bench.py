@@ -10,7 +10,7 @@ LinePeer = load(pathlib.Path(__file__).parent / "conformance.py").LinePeer
 class Bench(Peer):
     name, connector = "template_name", "template_producer-template-name"
     about = "lines in clear to a peer in Python, which is what limits it"
-    wanted, count = 2_000, 30_000
+    wanted, count = 500, 10_000
 
     def __init__(self, directory):
         self.peer = LinePeer(directory, None)
