@@ -12,6 +12,7 @@ Greengrass V2 discovery), so that it shares no mistake with them. One account in
   registry  the control plane: things, types, principals
 
 All are reached as localhost. Who calls is known by his certificate or his signature (sigv4.py), never by trust."""
+import base64
 import dataclasses
 import hashlib
 import http.server
@@ -109,9 +110,10 @@ class Request:
 
 
 class Cloud:
-    def __init__(self, directory, certificates, region="eu-central-1", account="123456789012", haproxy=True, broker=True):
-        """`certificates`: kit.Certificates, whose client.pem is registered."""
-        self.directory, self.certificates = pathlib.Path(directory), certificates
+    def __init__(self, directory, certificates, region="eu-central-1", account="123456789012", haproxy=True, broker=True,
+                 server="server"):
+        """`certificates`: kit.Certificates, whose client.pem is registered; `server`: the name of the one we show."""
+        self.directory, self.certificates, self.server = pathlib.Path(directory), certificates, server
         self.directory.mkdir(parents=True, exist_ok=True)
         self.region, self.account = region, account
         self.lock = threading.RLock()
@@ -120,6 +122,7 @@ class Cloud:
         self.users, self.known, self.types, self.things, self.groups = {}, {}, {}, {}, {}
         self.skew = 0.0                  # seconds that our clock goes before the true one
         self.refused_topics = []         # parts of topics whose messages are refused for good
+        self.hooks = {}                  # action -> function of its subject, run once when it has been answered
         self.swallowing = threading.Event()
         self.upgrades = 0                # WebSockets let through
         self.sessions = []               # of MQTT through `edge`: (client id, who)
@@ -129,8 +132,8 @@ class Cloud:
         self.broker = self.proxy = None
         if broker:
             self.plain, self.websocket = kit.free_port(), kit.free_port()
-            listener = (f"cafile {certificates.path('ca.pem')}\ncertfile {certificates.path('server.pem')}\n"
-                        f"keyfile {certificates.path('server.key')}\nrequire_certificate true\nuse_identity_as_username true\n"
+            listener = (f"cafile {certificates.path('ca.pem')}\ncertfile {certificates.path(server + '.pem')}\n"
+                        f"keyfile {certificates.path(server + '.key')}\nrequire_certificate true\nuse_identity_as_username true\n"
                         f"listener {self.plain} 127.0.0.1\nlistener {self.websocket} 127.0.0.1\nprotocol websockets")
             self.broker = kit.Mosquitto(self.directory / "broker", "allow_anonymous true", listener=listener)
             self.mqtt = self.broker.port
@@ -241,6 +244,8 @@ class Cloud:
                     got = fault(refused.status, refused.kind, str(refused))
             if action != "iot:Publish":
                 self.calls.append(Call(action, subject, got[0]))
+            if action in self.hooks:
+                self.hooks.pop(action)(subject)
             if got[0] >= 400:
                 self.refusals.append((action, subject, got[0], got[2].get("message", "")))
             self.changed.notify_all()
@@ -444,8 +449,9 @@ def bridge(tls, port, first=b"", inspect=None):
         if first:
             plain.sendall(first)
         tls.settimeout(10)
+        pending = getattr(tls, "pending", lambda: 0)
         while True:
-            readable = [tls] if tls.pending() else select.select([tls, plain], [], [])[0]
+            readable = [tls] if pending() else select.select([tls, plain], [], [])[0]
             if tls in readable:
                 data = tls.recv(65536)
                 if not data:
@@ -590,7 +596,7 @@ class Server:
         pem = cloud.certificates.path
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.load_cert_chain(pem("server.pem"), pem("server.key"))
+        self.context.load_cert_chain(pem(cloud.server + ".pem"), pem(cloud.server + ".key"))
         if role != "registry":
             self.context.verify_mode = ssl.CERT_OPTIONAL
             self.context.load_verify_locations(pem("ca.pem"))
@@ -660,7 +666,7 @@ class Proxy:
         folder = cloud.directory / "haproxy"
         folder.mkdir(exist_ok=True)
         pem = cloud.certificates
-        (folder / "server.pem").write_text(pem.text("server.pem") + pem.text("server.key"))
+        (folder / "server.pem").write_text(pem.text(cloud.server + ".pem") + pem.text(cloud.server + ".key"))
         self.socket = folder / "s"
         self.allowed = folder / "registered"
         self.allowed.write_text("".join(f"{hashlib.sha1(der).hexdigest()}\n" for der in cloud.known))
@@ -707,3 +713,51 @@ backend broker
 
     def stop(self):
         self.process.stop()
+
+
+class Tunnels:
+    """An HTTP proxy that knows CONNECT alone and leads by the port asked for to a local one; without one for it: 502. It
+    remembers who was asked for, so that a test sees the host names and ports that a connector makes up by itself."""
+
+    def __init__(self, ports=None, login=""):
+        """`ports`: asked for ("host", port) or port -> local port. `login`: "user:password" that it wants."""
+        self.ports, self.asked, self.login = ports or {}, [], login
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        with client:
+            try:
+                client.settimeout(10)
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += client.recv(4096) or b"\r\n\r\n"
+                lines = head.decode().split("\r\n")
+                host, _, port = lines[0].split(" ")[1].rpartition(":")
+                login = base64.b64encode(self.login.encode()).decode()
+                if self.login and not any(line.lower().startswith("proxy-authorization:") and line.endswith(" " + login) for line in lines):
+                    client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=x\r\n"
+                                   b"Content-Length: 0\r\n\r\n")
+                    return
+                self.asked.append((host, int(port)))
+                local = self.ports.get((host, int(port)), self.ports.get(int(port)))
+                if local is None:
+                    client.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+                    return
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                client.settimeout(None)
+                bridge(client, local)
+            except (OSError, IndexError, ValueError):
+                pass
+
+    def stop(self):
+        self.listener.close()
