@@ -16,7 +16,7 @@ TYPE = "climateSensor"
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory):
     made = kit.Certificates(tmp_path_factory.mktemp("pki"))
-    made._issue("stranger", "stranger", "extendedKeyUsage=clientAuth")
+    made.issue_client("stranger", "stranger")
     made.foreign = kit.Certificates(made.directory / "foreign")
     return made
 
@@ -392,7 +392,7 @@ def test_a_certificate_revoked_in_mid_run(api, cloud, device):
     connection = connect(api, cloud)
     device.send()
     cloud.wait(1)
-    cloud.client.active = False
+    cloud.deactivate(cloud.client)
     device.send()
     api.wait_state(connection["id"], "AUTHENTICATION_FAILED")
     cloud.well()

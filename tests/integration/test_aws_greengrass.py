@@ -16,7 +16,7 @@ def pki(tmp_path_factory):
     """Amazon's authority, and beside it the core's."""
     made = kit.Certificates(tmp_path_factory.mktemp("pki"))
     made.core = kit.Certificates(made.directory / "core")
-    made._issue("stranger", "stranger", "extendedKeyUsage=clientAuth")
+    made.issue_client("stranger", "stranger")
     return made
 
 

@@ -70,7 +70,7 @@ REGION = "eu-central-1"
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory, certificates):
-    certificates._issue("stranger", "stranger", "extendedKeyUsage=clientAuth")
+    certificates.issue_client("stranger", "stranger")
     made = aws.Cloud(tmp_path_factory.mktemp("aws"), certificates)
     yield made
     made.stop()
@@ -119,8 +119,14 @@ def test_a_post_by_certificate(cloud):
     assert [(m.topic, m.body, m.qos, m.by) for m in got] == [("tpx/things/70B3D5E75E000001/uplink", b"{}", 1, cloud.client.arn)] * 2
     assert call(cloud, cloud.https, "POST", TOPIC, b"{}")[0] == 403
     assert call(cloud, cloud.https, "POST", TOPIC, b"{}", certificate="stranger")[:2] == (403, "ForbiddenException")
-    cloud.client.active = False
+    cloud.client.active = False  # what is connected gets 403, what is not, no further than the handshake
     assert call(cloud, cloud.https, "POST", TOPIC, b"{}", certificate="client")[0] == 403
+    cloud.deactivate(cloud.client)
+    with pytest.raises(OSError):
+        call(cloud, cloud.https, "POST", TOPIC, b"{}", certificate="client")
+    cloud.well()
+    assert call(cloud, cloud.https, "POST", TOPIC, b"{}", certificate="client")[0] == 200
+    cloud.messages.pop()
     assert len(cloud.messages) == before + 2
 
 

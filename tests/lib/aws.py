@@ -120,6 +120,7 @@ class Cloud:
         self.changed = threading.Condition(self.lock)
         self.messages, self.calls, self.refusals, self.scripts = [], [], [], []
         self.users, self.known, self.types, self.things, self.groups = {}, {}, {}, {}, {}
+        self.size_limit = SIZE_LIMIT
         self.skew = 0.0                  # seconds that our clock goes before the true one
         self.refused_topics = []         # parts of topics whose messages are refused for good
         self.hooks = {}                  # action -> function of its subject, run once when it has been answered
@@ -168,10 +169,22 @@ class Cloud:
             self.refused_topics.clear()
             for one in [*self.known.values(), *self.users.values()]:
                 one.denied.clear()
-            for one in self.known.values():
+            inactive = [one for one in self.known.values() if not one.active]
+            for one in inactive:
                 one.active = True
             self.skew = 0.0
         self.swallowing.clear()
+        if inactive:
+            for server in self.servers.values():
+                server.prepare()
+
+    def deactivate(self, certificate):
+        """Its handshakes fail from now on, its requests on open connections are refused, its MQTT through `edge` ends."""
+        with self.lock:
+            certificate.active = False
+        for server in self.servers.values():
+            server.prepare()
+        self.servers["edge"].cut()
 
     def make_thing(self, name, type="", principals=(), **attributes):
         with self.lock:
@@ -315,7 +328,7 @@ class Cloud:
         if isinstance(caller, Certificate) and caller.attached_only and not any(
                 thing in topic.split("/") and caller.arn in made.principals for thing, made in self.things.items()):
             return forbidden()
-        if len(request.body) > SIZE_LIMIT:
+        if len(request.body) > self.size_limit:
             return fault(413, "RequestEntityTooLargeException", "Request entity too large")
         parameters = dict(urllib.parse.parse_qsl(request.query))
         if parameters.get("qos", "0") not in ("0", "1"):
@@ -593,19 +606,27 @@ class Server:
 
     def __init__(self, cloud, role):
         self.cloud, self.role, self.port = cloud, role, kit.free_port()
-        pem = cloud.certificates.path
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.load_cert_chain(pem(cloud.server + ".pem"), pem(cloud.server + ".key"))
-        if role != "registry":
-            self.context.verify_mode = ssl.CERT_OPTIONAL
-            self.context.load_verify_locations(pem("ca.pem"))
-        if role == "edge":
-            self.context.set_alpn_protocols([ALPN_MQTT, ALPN_HTTP, "http/1.1"])
-        self.context.sni_callback = lambda _, name, __: cloud.names.append(name)
+        self.prepare()
         self.closing = threading.Event()
         self.server = None
         self.start()
+
+    def prepare(self):
+        """What the handshakes to come go by."""
+        cloud, pem = self.cloud, self.cloud.certificates.path
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.context.load_cert_chain(pem(cloud.server + ".pem"), pem(cloud.server + ".key"))
+        if self.role != "registry":
+            self.context.verify_mode = ssl.CERT_OPTIONAL
+            self.context.load_verify_locations(pem("ca.pem"))
+            inactive = [one.der for one in cloud.known.values() if not one.active]
+            if inactive:
+                self.context.load_verify_locations(revocation_list(cloud.certificates, inactive, cloud.directory / f"{self.role}.crl"))
+                self.context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+        if self.role == "edge":
+            self.context.set_alpn_protocols([ALPN_MQTT, ALPN_HTTP, "http/1.1"])
+        self.context.sni_callback = lambda _, name, __: cloud.names.append(name)
 
     def start(self):
         outer = self
@@ -761,3 +782,21 @@ class Tunnels:
 
     def stop(self):
         self.listener.close()
+
+
+def revocation_list(certificates, ders, path):
+    """A CRL of kit.Certificates' authority that revokes those certificates."""
+    folder = path.parent / (path.name + ".d")
+    folder.mkdir(exist_ok=True)
+    run = lambda *words, **more: subprocess.run(["openssl", *[str(word) for word in words]], check=True, capture_output=True, **more).stdout
+    rows = ""
+    for der in ders:
+        serial = run("x509", "-inform", "DER", "-noout", "-serial", input=der).decode().strip().partition("=")[2]
+        rows += f"R\t491231235959Z\t200101000000Z\t{serial}\tunknown\t/CN=revoked\n"
+    (folder / "index").write_text(rows)
+    (folder / "crlnumber").write_text("01\n")
+    (folder / "conf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={folder / 'index'}\ncrlnumber={folder / 'crlnumber'}\n"
+                                 "default_md=sha256\ndefault_crl_days=30\n")
+    run("ca", "-gencrl", "-config", folder / "conf", "-cert", certificates.path("ca.pem"), "-keyfile", certificates.path("ca.key"),
+        "-out", path)
+    return path
