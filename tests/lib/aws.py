@@ -283,6 +283,8 @@ class Cloud:
         path = request.path
         if data and path.startswith("/topics/"):
             return "iot:Publish", unquoted(path[len("/topics/"):]), self.take
+        if data and path == "/retainedMessage" and request.method == "GET":
+            return "iot:ListRetainedMessages", request.query, self.retained
         if data and path.startswith("/greengrass/discover/thing/"):
             return "greengrass:Discover", unquoted(path.rsplit("/", 1)[1]), self.discover
         if control:
@@ -309,20 +311,25 @@ class Cloud:
             raise sigv4.Refused("UnrecognizedClientException", "The security token included in the request is invalid.")
         return key, self.users[key]
 
+    def caller(self, request):
+        """(name, Certificate or User) of a request to the data plane."""
+        if request.role == "https" or request.alpn == ALPN_HTTP or (request.certificate and not request.header("authorization")):
+            caller = self.known.get(request.certificate)
+            if caller is None or not caller.active:
+                raise sigv4.Refused("ForbiddenException", "Forbidden" if request.certificate else "Missing authentication")
+            return caller.arn, caller
+        return self.signer(request, "iotdata")
+
+    def retained(self, request):
+        self.caller(request)
+        return 200, {}, {"retainedTopics": []}
+
     def take(self, request):
         """POST /topics/<topic>?qos=."""
         topic = request.subject
         if request.method != "POST":
             return fault(405, "MethodNotAllowedException", "Method not allowed")
-        if request.role == "https" or request.alpn == ALPN_HTTP or (request.certificate and not request.header("authorization")):
-            caller = self.known.get(request.certificate)
-            if request.certificate is None:
-                return fault(403, "ForbiddenException", "Missing authentication")
-            if caller is None or not caller.active:
-                return forbidden()
-            name = caller.arn
-        else:
-            name, caller = self.signer(request, "iotdata")
+        name, caller = self.caller(request)
         if "iot:Publish" in caller.denied or topic.startswith("$"):
             return forbidden()
         if isinstance(caller, Certificate) and caller.attached_only and not any(
