@@ -222,12 +222,13 @@ def test_many_devices_at_once(api, cloud, binder):
         assert cloud.things[one.eui].principals == [cloud.client.arn]
 
 
-def test_a_thing_that_is_there_is_adopted(api, cloud, device):
-    cloud.make_thing(device.eui, type="somebodysType", owner="somebody")
+@pytest.mark.parametrize("kind", [TYPE, "somebodysType", ""])
+def test_a_thing_that_is_there_is_adopted(api, cloud, device, kind):
+    cloud.make_thing(device.eui, type=kind, owner="somebody")
     connect(api, cloud)
     device.send()
     cloud.wait(1)
-    assert cloud.things[device.eui].type == "somebodysType" and cloud.things[device.eui].attributes == {"owner": "somebody"}
+    assert cloud.things[device.eui].type == kind and cloud.things[device.eui].attributes == {"owner": "somebody"}
     assert "iot:CreateThing" not in cloud.actions(device.eui)
     assert cloud.things[device.eui].principals == [cloud.client.arn]
 
@@ -252,6 +253,61 @@ def test_unknown_devices_are_skipped_when_they_may_not_be_made(api, cloud, devic
     assert known.eui in cloud.wait(1)[0].topic
     kit.wait_for(lambda: pending(api, connection) == 0, what="the queue to be empty")
     assert not {"iot:CreateThing", "iot:CreateThingType"} & set(cloud.actions()) and device.eui not in cloud.things
+
+
+def test_a_deleted_thing_is_made_again_without_a_restart(tmp_path, ends, cloud):
+    config = tmp_path / "config.yaml"
+    config.write_text("connectors:\n  aws: {thingMaxAge: 1s}\n")
+    api = ends(kit.Sluice(tmp_path / "impatient", options=["--config", config])).api()
+    device = kit.Device(kit.make_binder(api), as_id=kit.AS_ID, as_key=kit.AS_KEY, driver_cfg=kit.CLIMATE)
+    connect(api, cloud)
+    device.send()
+    cloud.wait(1)
+    cloud.delete_thing(device.eui)
+    cloud.types.clear()  # and its type with it
+    time.sleep(1.1)
+    device.send()
+    cloud.wait(2)
+    kit.wait_for(lambda: device.eui in cloud.things and cloud.things[device.eui].principals == [cloud.client.arn], what="the thing")
+    assert TYPE in cloud.types
+
+
+RIGHTS = ["iot:ListThings", "iot:DescribeThing", "iot:CreateThingType", "iot:CreateThing", "iot:AttachThingPrincipal"]
+
+
+@pytest.mark.parametrize("right", RIGHTS)
+def test_a_missing_right_is_named_and_messages_pass(api, cloud, device, right):
+    cloud.users[KEY].denied.add(right)
+    connection = connect(api, cloud)
+    for _ in range(3):
+        device.send()
+    assert len(cloud.wait(3)) == 3
+    assert api.get(f"/connections/{connection['id']}")["state"] == "OPENED" and not letters(api, connection)
+    if right in ("iot:CreateThing", "iot:AttachThingPrincipal"):
+        event = wait_event(api, "connection-1204")
+        assert event["data"]["DevEUI"] == device.eui and "right" in json.dumps(event), event
+    elif right in ("iot:ListThings", "iot:DescribeThing"):
+        assert cloud.things[device.eui].principals == [cloud.client.arn]
+
+
+def test_a_wrong_access_key_beside_a_good_certificate(api, sluice, cloud, device):
+    """It serves the registry alone, and shows at the opening."""
+    connection = connect(api, cloud, state="AUTHENTICATION_FAILED", secretAccessKey="wrong-planted/secret")
+    assert "secretAccessKey" in api.get(f"/connections/{connection['id']}")["stateReason"]["message"]
+    device.send()
+    api.patch(f"/connections/{connection['id']}", {"configuration": {"secretAccessKey": SECRET}})
+    cloud.wait(1)
+    no_secret_shown(api, sluice, "wrong-planted")
+
+
+def test_a_registry_that_is_away_holds_nothing_up(api, cloud, device):
+    cloud.servers["registry"].stop()
+    connection = connect(api, cloud)
+    for _ in range(3):
+        device.send()
+    assert len(cloud.wait(3)) == 3
+    wait_event(api, "connection-1206")
+    assert not letters(api, connection)
 
 
 @pytest.mark.parametrize("status", [429, 400, 503])
