@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import hmac
 import os
+import re
 import socket
 import ssl
 import struct
@@ -412,14 +413,15 @@ class Group:
 
 
 class Broker:
-    """The broker, listening on 127.0.0.1. `topics`: name -> number of partitions. `users`: name -> password; given, clients
-    have to log in by one of `mechanisms`. `tls`: kit.Certificates, `client_certificates`: clients must show one of its
+    """The broker, listening on 127.0.0.1. `topics`: name -> number of partitions. `users`: name -> password, or for PLAIN a
+    tuple of those that are right; given, clients have to log in by one of `mechanisms`. `tls`: kit.Certificates, `client_certificates`: clients must show one of its
     authority. Everything it keeps is kept over kill() and start(), but producers' and members' connections.
 
     Attributes that change how it behaves (any thread, at any time):
     refuse_logins; denied (topics refused in every request) and denied_writes (in Produce alone); key_errors (key of a record
     -> error code of the batch it is in); produce_error (code for every Produce); swallow ("drop": Produce is neither kept
-    nor answered; "keep": kept and not answered); message_limit (bytes of a batch); throttle_ms; denied_groups."""
+    nor answered; "keep": kept and not answered); message_limit (bytes of a batch); value_limit (bytes of a record's value);
+    throttle_ms; denied_groups; any_topic (a regular expression: what it matches is made with one partition when asked for)."""
 
     def __init__(self, topics, users=None, mechanisms=("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"), tls=None,
                  client_certificates=False, port=0):
@@ -438,7 +440,7 @@ class Broker:
         self.join_delay = 0.3
         self.session_limit = 5.0  # seconds; the real broker's is 30 minutes, which no test can wait for
         # Whether a SCRAM client must give back the very nonce (RFC 5802). librdkafka before 2.6.1 puts its own before it once
-        # more, which Apache Kafka let pass until 3.7.1; tests/interop tells how it is with the broker of the day.
+        # more (its pull request 4895): Apache Kafka 3.9 takes that, 4 refuses it.
         self.exact_nonce = False
         self.next_producer = 1000
         # What was seen: (mechanism, user, password or None, whether it was let in); (API, version, client id) -> count.
@@ -447,6 +449,8 @@ class Broker:
         self.client_certificate_subjects = []
         self.malformed = []
         self.asked_to_create = False
+        self.acks = set()  # that Produce asked for: -1 is all replicas
+        self.reading = {}  # (topic, partition) -> when somebody last asked for more than there is
         self.well()
         self.sockets = set()
         self.listener = None
@@ -463,8 +467,9 @@ class Broker:
         self.key_errors = {}
         self.produce_error = 0
         self.swallow = None
-        self.message_limit = None
+        self.message_limit = self.value_limit = None
         self.throttle_ms = 0
+        self.any_topic = None
 
     def advertise(self, host, port):
         """What Metadata and FindCoordinator tell clients to connect to."""
@@ -493,6 +498,7 @@ class Broker:
         """Ends all connections. Their threads close them."""
         with self.changed:
             sockets, self.sockets = self.sockets, set()
+            self.reading = {}
         for one in sockets:
             try:
                 socket.socket.shutdown(one, socket.SHUT_RDWR)  # of TLS, too, without its farewell
@@ -547,6 +553,18 @@ class Broker:
             if not got or got.state != "stable":
                 return []
             return [member.client_id for member in got.members.values()]
+
+    def wait_reader(self, topic, seconds=15):
+        """Returns when each partition of the topic is being read from its end: what is appended then reaches even a reader
+        that began with the newest."""
+        end = time.monotonic() + seconds
+        with self.changed:
+            while True:
+                now = time.monotonic()
+                if all(self.reading.get((topic, index), 0) > now - 2 for index in range(len(self.topics[topic]))):
+                    return
+                assert now < end, f"nobody reads {topic} after {seconds} s"
+                self.changed.wait(0.1)
 
     def asked(self, api, client_id=None):
         """How many requests of that API have come (from that client id)."""
@@ -630,9 +648,11 @@ class Broker:
         except Unsupported:
             return UNSUPPORTED_COMPRESSION_TYPE, -1
         with self.changed:
-            for key, _, _ in batch.records:
+            for key, value, _ in batch.records:
                 if key in self.key_errors:
                     return self.key_errors[key], -1
+                if self.value_limit is not None and len(value or b"") > self.value_limit:
+                    return MESSAGE_TOO_LARGE, -1
             if self.swallow == "drop":
                 return 0, -1
             before = self.topics[topic][partition].end
@@ -743,6 +763,9 @@ class Connection:
         with broker.changed:
             if version >= 4 and reader.int8() and asked:
                 broker.asked_to_create = True
+            for name in asked or ():
+                if broker.any_topic and name not in broker.topics and re.fullmatch(broker.any_topic, name):
+                    broker.topics[name] = [Partition()]
             names = [name for name in broker.topics if name not in broker.denied] if asked is None else asked
             writer = Writer()
             if version >= 3:
@@ -799,7 +822,8 @@ class Connection:
         try:
             if self.mechanism == "PLAIN":
                 _, user, password = token.decode().split("\0")
-                good = user in self.broker.users and self.broker.users[user] == password
+                right = self.broker.users.get(user, ())
+                good = password == right or isinstance(right, tuple) and password in right
                 done = True
             else:
                 good, done, answer, user = self._scram(token.decode())
@@ -856,6 +880,7 @@ class Connection:
             raise Malformed("a message set of before Kafka 0.11")
         reader.string()
         acks = reader.int16()
+        self.broker.acks.add(acks)
         reader.int32()
         results = []
         for _ in range(max(reader.int32(), 0)):
@@ -936,6 +961,8 @@ class Connection:
                         found[(topic, index)] = (error, log.end if log else -1, data)
                         size += len(data)
                         failed = failed or bool(error)
+                        if not error and offset == log.end:
+                            self.broker.reading[(topic, index)] = time.monotonic()
                 left = end - time.monotonic()
                 if failed or size >= max(least, 1) or left <= 0 or not self.open():
                     break
