@@ -52,7 +52,8 @@ class Kafka(Peer):
                  "username": self.user, "password": SECRET, "connectionTimeout": 3000, "actionTimeout": 3000}
         if self.client_certificates:
             given.update({"trustedCaCertificate": self.certificates.text("ca.pem"),
-                          "certificate": self.certificates.text("client.pem"), "privateKey": self.certificates.text("client.key")})
+                          "certificate": self.certificates.text("client.pem"),
+                          "privateKey": self.certificates.text("client.key")})
         given.update(configuration)
         return {"connectorId": self.connector_id, "name": name, "configuration": given}
 
