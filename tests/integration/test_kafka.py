@@ -195,9 +195,11 @@ def test_the_broker_dies_and_comes_back(api, broker, binder):
     api.wait_state(connection["id"], "OPENED")
     for device in senders:
         sent[device.eui].append(device.send())
-    broker.wait("up", 28)
+    # What was on the way when the broker died may come twice.
+    path = f"/connections/{connection['id']}"
+    kit.wait_for(lambda: api.get(path + "/queue")["totals"]["delivered"] == 28, 20, "all to be delivered")
     assert {eui: list(dict.fromkeys(numbers)) for eui, numbers in arrived(broker).items()} == sent
-    queue = api.get(f"/connections/{connection['id']}/queue")
+    queue = api.get(path + "/queue")
     assert queue["totals"]["dead"] == 0 and queue["totals"]["accepted"] == 28
 
 
@@ -260,32 +262,40 @@ def test_commands_of_all_partitions_come_through_the_group(api, broker, binder, 
     kit.wait_for(lambda: broker.committed(GROUP, "down", 0) == broker.committed(GROUP, "down", 1) == 10, what="the commits")
 
 
-def test_what_was_not_handed_over_comes_again_after_a_kill(api, sluice, broker, binder, network):
-    release = threading.Event()
-    network.answer = lambda request: (release.wait(20), (200, "<html><body>Request queued by LRC</body></html>"))[1]
-    opened(api, make(api, broker, downlinkTopic="down"))
+@pytest.mark.parametrize("kept", [True, False], ids=["queued", "not queued"])
+def test_no_command_is_lost_when_the_engine_is_killed(api, sluice, broker, binder, network, kept):
+    """Committed once it is handed over: to the queue on disk, or, where downlinks are not queued, to the network server."""
+    release, seen = threading.Event(), threading.Event()
+
+    def hang(request):
+        seen.set()
+        release.wait(60)
+        return 200, "<html><body>Request queued by LRC</body></html>"
+    network.answer = hang
+    opened(api, make(api, broker, downlinkTopic="down", queueDownlinks=kept))
     broker.wait_reader("down")
     device, = devices(binder, 1)
     broker.append("down", command(device.eui, "11"))
-    kit.wait_for(lambda: broker.reading.get(("down", 0), 0) and broker.topics["down"][0].end == 1, what="the command to be read")
+    assert seen.wait(15), "the command does not come to the network server"
     time.sleep(1)  # longer than the commits' interval
-    assert broker.committed(GROUP, "down") in (None, 0), "committed before it was handed over"
+    if not kept:
+        assert broker.committed(GROUP, "down") in (None, 0), "committed before it was handed over"
     sluice.kill()
-    release.set()
-    network.requests.clear()
     network.answer = lambda request: (200, "<html><body>Request queued by LRC</body></html>")
+    release.set()
+    kit.wait_for(lambda: len(network.requests) == 1, what="the end of the answer that nobody waits for")
     sluice.start()
-    network.wait(1, seconds=40)
-    kit.wait_for(lambda: broker.committed(GROUP, "down") == 1, what="the commit")
-    assert "11" in payloads(network)
+    network.wait(2, seconds=40)
+    kit.wait_for(lambda: broker.committed(GROUP, "down") == 1, 20, "the commit")
+    assert payloads(network) == ["11", "11"]
     # What was handed over does not come again.
     sluice.kill()
-    before = len(network.requests)
     sluice.start()
     broker.wait_reader("down", 40)
     broker.append("down", command(device.eui, "22"))
     kit.wait_for(lambda: "22" in payloads(network), 20, "the next command")
-    assert payloads(network)[before:] == ["22"]
+    # The queue on disk may repeat what was answered in the moment of the kill.
+    assert payloads(network)[2:] == ["22"] or kept and payloads(network)[2:] == ["11", "22"]
 
 
 def test_what_is_no_command_is_passed_over(api, broker, binder, network):
@@ -319,9 +329,12 @@ def test_a_consumer_group_that_is_denied_does_not_stop_uplinks(api, broker, bind
     device, = devices(binder, 1)
     device.send()
     broker.wait("up")
-    told = kit.wait_for(lambda: [event for event in events(api, connection) if GROUP in json.dumps(event)], what="an event")
+
+    def told():
+        return [event for event in events(api, connection) if "group" in json.dumps(event).lower()]
+    kit.wait_for(told, what="an event")
     time.sleep(2)
-    assert len([event for event in events(api, connection) if GROUP in json.dumps(event)]) <= 2, told
+    assert len(told()) <= 2, told()
     assert api.get(f"/connections/{connection['id']}")["state"] == "OPENED"
 
 
