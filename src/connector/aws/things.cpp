@@ -246,7 +246,13 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
     bool was_known = entry != known->entries.end() && entry->second.standing == Standing::present;
     bool is_listed = entry != known->entries.end() && entry->second.standing == Standing::listed &&
                      entry->second.until > host.clock().steady();
-    if (is_listed) co_return co_await attach(name);
+    if (is_listed) {
+      auto request = attach_request(name);
+      auto answer = co_await call(std::move(request));
+      if (auto verdict = unusable(answer, "attaching the certificate to the thing " + name)) co_return *verdict;
+      if (answer->status != 404) co_return attached(name, *answer);
+      // Deleted since.
+    }
     auto path = "/things/" + url_encode(name);
     auto request = make_request("GET", path, {}, {}, "");
     auto described = co_await call(std::move(request));
@@ -290,16 +296,26 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
     co_return std::nullopt;
   }
 
-  awaitable<Result<void>> attach(const std::string& name) {
-    if (!options.certificate_arn.empty()) {
-      auto request = make_request("PUT", "/things/" + url_encode(name) + "/principals", {},
-                                  {{"x-amzn-principal", options.certificate_arn}}, "");
-      auto answer = co_await call(std::move(request));
-      if (auto verdict = unusable(answer, "attaching the certificate to the thing " + name)) co_return *verdict;
-      if (!is_fine(*answer)) co_return give_up(name, "attaching the certificate to the thing " + name, *answer);
-    }
+  HttpRequest attach_request(const std::string& name) {
+    return make_request("PUT", "/things/" + url_encode(name) + "/principals", {},
+                        {{"x-amzn-principal", options.certificate_arn}}, "");
+  }
+
+  Result<void> attached(const std::string& name, const HttpResponse& answer) {
+    if (!is_fine(answer)) return give_up(name, "attaching the certificate to the thing " + name, answer);
     put_present(name);
-    co_return Result<void>();
+    return {};
+  }
+
+  awaitable<Result<void>> attach(const std::string& name) {
+    if (options.certificate_arn.empty()) {
+      put_present(name);
+      co_return Result<void>();
+    }
+    auto request = attach_request(name);
+    auto answer = co_await call(std::move(request));
+    if (auto verdict = unusable(answer, "attaching the certificate to the thing " + name)) co_return *verdict;
+    co_return attached(name, *answer);
   }
 
   // ---- what went wrong

@@ -9,7 +9,7 @@
 #include "base/codec.h"
 #include "base/crypto.h"
 #include "base/testing/http_peer.h"
-#include "connector/testing/fake_host.h"
+#include "connector/conformance.h"
 
 namespace sluice::connector::aws {
 namespace {
@@ -252,6 +252,14 @@ TEST(Things, ThatWereListedAreAttachedOnce) {
   ASSERT_TRUE(ensured(host, things));
   ASSERT_TRUE(ensured(host, things));
   EXPECT_THAT(registry.take_calls(), ElementsAre("PUT /things/20635F0108000496/principals"));
+  // Deleted between the list and its first message.
+  host.kept().reset();
+  Things later(host, host.kept(), registry.options());
+  ASSERT_TRUE(host.run(later.begin(std::chrono::seconds(5))));
+  registry.remove(kDevice);
+  ASSERT_TRUE(ensured(host, later));
+  EXPECT_THAT(registry.attached(), ElementsAre(kDevice));
+  EXPECT_THAT(host.notices, IsEmpty());
 }
 
 TEST(Things, WhatWasDeletedIsMadeAnew) {
