@@ -41,6 +41,7 @@ milliseconds with_jitter(milliseconds time) {
 
 enum class Standing {
   present,
+  listed,    // present, whether attached to our certificate or not
   absent,    // and none is to be made
   given_up,  // could not be made: messages pass all the same
 };
@@ -122,7 +123,7 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
     if (things && things->is_array()) {
       for (const auto& thing : things->get_array()) {
         auto name = thing.is_object() ? json::text_or(thing.get_object(), "thingName") : "";
-        if (!name.empty()) put_present(name);
+        if (!name.empty()) put_listed(name);
       }
     }
     return json::text_or(parsed->get_object(), "nextToken");
@@ -197,6 +198,7 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
     auto found = known->entries.find(name);
     if (found == known->entries.end() || found->second.until <= host.clock().steady()) return std::nullopt;
     if (found->second.standing == Standing::absent) return absent(name);
+    if (found->second.standing == Standing::listed) return std::nullopt;
     return Result<void>();
   }
 
@@ -240,7 +242,11 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
   }
 
   awaitable<Result<void>> provide(const std::string& name) {
-    bool was_known = known->entries.contains(name) && known->entries[name].standing == Standing::present;
+    auto entry = known->entries.find(name);
+    bool was_known = entry != known->entries.end() && entry->second.standing == Standing::present;
+    bool is_listed = entry != known->entries.end() && entry->second.standing == Standing::listed &&
+                     entry->second.until > host.clock().steady();
+    if (is_listed) co_return co_await attach(name);
     auto path = "/things/" + url_encode(name);
     auto request = make_request("GET", path, {}, {}, "");
     auto described = co_await call(std::move(request));
@@ -341,6 +347,15 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
     return {};
   }
 
+  // Of those that were there before us the list does not say what they are attached to.
+  void put_listed(const std::string& name) {
+    auto entry = known->entries.find(name);
+    bool is_attached = entry != known->entries.end() && entry->second.standing == Standing::present;
+    put_present(name);
+    bool wants_attaching = options.creates && !options.certificate_arn.empty() && !is_attached;
+    if (wants_attaching) known->entries[name].standing = Standing::listed;
+  }
+
   void put_present(const std::string& name) {
     // Spread, so that what was listed at once is not asked for at once.
     known->put(
@@ -389,7 +404,7 @@ awaitable<Result<void>> Things::begin(milliseconds limit) {
 bool Things::is_ready(const std::string& dev_eui) const {
   auto found = impl_->known->entries.find(dev_eui);
   return found != impl_->known->entries.end() && found->second.standing != Standing::absent &&
-         found->second.until > impl_->host.clock().steady();
+         found->second.standing != Standing::listed && found->second.until > impl_->host.clock().steady();
 }
 
 void Things::ensure(const std::string& dev_eui, Done done) {
