@@ -387,11 +387,24 @@ def test_several_sessions_share_the_commands(api, cloud, network):
     assert len(network.requests) == 30, "a command came twice"
 
 
-def test_a_denied_subscription_is_told(api, cloud):
-    cloud.client.denied.add("iot:Subscribe")
-    connection = connect(api, cloud, "443", state="", endpoint=f"localhost:{cloud.edge}", mqttPort=cloud.edge)
+@pytest.mark.parametrize("right, version, word", [("iot:Subscribe", "5", "subscri"), ("iot:Subscribe", "3.1.1", "subscri"),
+                                                  ("iot:Connect", "5", "not authorised")])
+def test_a_right_that_the_session_lacks_is_told(api, cloud, right, version, word):
+    cloud.client.denied.add(right)
+    connection = connect(api, cloud, "443", state="", endpoint=f"localhost:{cloud.edge}", mqttPort=cloud.edge, mqttVersion=version)
     got = api.wait_state(connection["id"], "AUTHENTICATION_FAILED")
-    assert "subscri" in got["stateReason"]["message"].lower(), got
+    assert word in got["stateReason"]["message"].lower(), got
+
+
+def test_a_session_that_is_ended_without_a_word(api, cloud):
+    """MQTT 3.1.1 gives AWS no other way to say that a policy forbids it."""
+    cloud.client.denied.add("iot:Connect")
+    connection = connect(api, cloud, "443", state="", endpoint=f"localhost:{cloud.edge}", mqttPort=cloud.edge, mqttVersion="3.1.1")
+    got = api.wait_state(connection["id"], "UNREACHABLE", "AUTHENTICATION_FAILED")
+    assert got["stateReason"]["message"]
+    cloud.well()
+    api.post(f"/connections/{connection['id']}/restart")
+    api.wait_state(connection["id"], "OPENED")
 
 
 # ---------------------------------------------------------------- credentials
