@@ -175,8 +175,7 @@ class Case:
         try:
             return self.api.wait_state(self.connection["id"], *states, seconds=seconds)
         except AssertionError as error:
-            last = [f"{event['code']} {event['message']}" for event in self.events()[:6]]
-            raise AssertionError(f"{error}; it is {self.state()['state']}; last events: {last}") from None
+            raise AssertionError(f"{error}; {self._last_events()}") from None
 
     def events(self, *codes):
         found = self.api.get(f"/events?q_connectionId={self.connection['id']}&perPage=500")
@@ -185,7 +184,14 @@ class Case:
     def wait_event(self, *codes, seconds=30, where=lambda event: True):
         def look():
             return next((event for event in self.events(*codes) if where(event)), None)
-        return kit.wait_for(look, seconds, f"event {' or '.join(codes)}", every=0.1)
+        try:
+            return kit.wait_for(look, seconds, f"event {' or '.join(codes)}", every=0.1)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self._last_events()}") from None
+
+    def _last_events(self):
+        told = [f"{event['code']} {event['message']} {event['data'].get('cause', '')}" for event in self.events()[:8]]
+        return f"it is {self.state()['state']}; last events: {told}"
 
     def queue(self):
         return self.api.get(self.path + "/queue")
@@ -241,7 +247,7 @@ class Case:
         event = self.wait_event("connection-1201", seconds=seconds,
                                 where=lambda one: one["data"].get("DevEUI") == device.eui and one["data"].get("FCntUp") == number)
         assert event["level"] == "error" and event["data"]["cause"], event
-        assert self.state()["state"] == "OPENED", "one message that is refused must end nothing"
+        assert self.state()["state"] == "OPENED", "one message that is refused must end nothing; " + self._last_events()
         return event
 
     def expect_neighbour_unharmed(self, seconds=2.0):

@@ -271,17 +271,20 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
       host.notice({Notice::Kind::device_unknown, absent(name).text, name});
       co_return absent(name);
     }
-    if (!known->type_made) {
-      if (auto verdict = co_await make_type()) co_return *verdict;
-    }
-    auto body = json::write(json::object{{"thingTypeName", options.thing_type}});
-    request = make_request("POST", path, {}, {}, std::move(body));
-    auto created = co_await call(std::move(request));
-    if (auto verdict = unusable(created, "creating the thing " + name)) co_return *verdict;
-    if (!is_fine(*created) && created->status != 409) {
-      // The type may have been deleted since: it is looked after once more.
+    for (bool last = false;; last = true) {
+      bool type_was_made = known->type_made;
+      if (!type_was_made) {
+        if (auto verdict = co_await make_type()) co_return *verdict;
+      }
+      auto body = json::write(json::object{{"thingTypeName", options.thing_type}});
+      request = make_request("POST", path, {}, {}, std::move(body));
+      auto created = co_await call(std::move(request));
+      if (auto verdict = unusable(created, "creating the thing " + name)) co_return *verdict;
+      if (is_fine(*created) || created->status == 409) break;
       known->type_made = false;
-      co_return give_up(name, "creating the thing " + name, *created);
+      // The type that we knew may have been deleted since: once more with a new one.
+      if (created->status != 404 || !type_was_made || last)
+        co_return give_up(name, "creating the thing " + name, *created);
     }
     co_return co_await attach(name);
   }
