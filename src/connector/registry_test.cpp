@@ -288,6 +288,9 @@ TEST(Validate, PemPairs) {
   EXPECT_EQ(check("SSL", "-----BEGIN CERTIFICATE-----...-----END CERTIFICATE-----",
                   "-----BEGIN RSA PRIVATE KEY-----...-----END RSA PRIVATE KEY-----"),
             "");
+  EXPECT_EQ(check("SSL", "--BEGIN CERTIFICATE--...--END CERTIFICATE--",
+                  "--BEGIN RSA PRIVATE KEY--...--END RSA PRIVATE KEY--"),
+            "");
 }
 
 TEST(Secrets, AreMaskedSplitAndJoined) {

@@ -7,6 +7,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <deque>
 #include <list>
+#include <set>
 
 #include "connector/kafka/group.h"
 #include "connector/kafka/verdict.h"
@@ -30,7 +31,7 @@ constexpr milliseconds kAllDown{1500};   // at opening: time for the brokers' fu
 constexpr milliseconds kCheck{5000};     // for one broker to answer when all have gone
 constexpr milliseconds kGoodbye{4000};
 constexpr seconds kTick{20};
-// How long messages are sent one by one after a batch was too large.
+// How long messages are sent one by one after a batch was refused, unless its messages are done with before.
 constexpr seconds kSingly{60};
 
 struct Pending {
@@ -344,6 +345,7 @@ class Client final : public Connector {
       auto one = take_out(*static_cast<Pending*>(message->_private));
       if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         answered_at_ = Clock::now();
+        clear(one);
         one.delivery.settle({});
       } else {
         // Positive codes are the broker's.
@@ -353,6 +355,7 @@ class Client final : public Connector {
                                 std::string(rd_kafka_err2name(message->err)) + ": " + rd_kafka_err2str(message->err));
         }
         auto verdict = message_verdict(message->err, one, alone);
+        if (verdict.kind == ErrorKind::permanent) clear(one);
         one.delivery.settle(std::move(verdict));
       }
       if (!outlet.is_open() || closing_) return;
@@ -372,17 +375,22 @@ class Client final : public Connector {
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) return {ErrorKind::transient, doing + ": too many messages on the way"};
     if (code == RD_KAFKA_RESP_ERR__FATAL) return fatal();
     auto out = verdict_of(code, doing);
-    bool too_large = code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || code == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE;
-    if (too_large && !alone) {
-      // Any of the batch may be the one that is too large, or only all together: sent one by one it shows.
+    // Positive codes are the broker's, and its word is about a batch.
+    if (out.kind == ErrorKind::permanent && code > 0 && !alone) {
+      // Any of the batch may be the one that is meant, or only all together: sent one by one it shows.
       out.kind = ErrorKind::transient;
+      if (Clock::now() >= singly_until_) suspects_.clear();
+      suspects_.insert(one.delivery.message().seq);
       singly_until_ = Clock::now() + kSingly;
-    } else if (too_large) {
-      singly_until_ = {};
     } else if (!one.topic.empty() && out.kind == ErrorKind::bad_config && is_about_topic(code)) {
       out.kind = ErrorKind::permanent;  // the topic is the message's own: others have theirs
     }
     return out;
+  }
+
+  // The message is done with. Batches are sent again once those of the refused one are.
+  void clear(const Pending& one) {
+    if (suspects_.erase(one.delivery.message().seq) > 0 && suspects_.empty()) singly_until_ = {};
   }
 
   static bool is_about_topic(rd_kafka_resp_err_t code) {
@@ -484,6 +492,7 @@ class Client final : public Connector {
   std::list<Pending> pending_;
   std::size_t bytes_ = 0;
   Clock::time_point answered_at_, singly_until_;
+  std::set<std::uint64_t> suspects_;  // by their place in the log: sent in a batch that was refused
   std::deque<std::string> troubles_;  // of brokers, the latest last
 };
 
