@@ -3,9 +3,11 @@
 """The run behind `./dev bench connections`: 1,000 MQTT connections on this machine.
 
 First all of them at a live broker: the time from the start of the process until all are OPENED, and the memory of the process and
-its driver hosts. Then half of them behind a broker that accepts and never answers: throughput and latency of the other half, in
-rounds that alternate between that half switched off and that half trying. The load is the same in both."""
+its driver hosts. Then half of them behind a broker that accepts and never answers: throughput of the other half, flat out, in
+rounds that alternate between that half switched off and that half trying. The load is the same in both: that half's devices
+report all the time, too, and what is for them waits on the disk."""
 import argparse
+import datetime
 import json
 import os
 import pathlib
@@ -21,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "bench"))
 
-from e2e import FIRST_DEV_EUI, resident_mb  # noqa: E402
+from e2e import FIRST_DEV_EUI, commit, machine, resident_mb  # noqa: E402
 from lib import kit  # noqa: E402
 
 HOME = ROOT / "build/bench/connections"
@@ -54,6 +56,16 @@ def opened(api):
 
 
 def load(binder, broker, options):
+    half = options.connections // 2
+    others = kit.Simulator(HOME, binder, "--devices", half, "--rate", options.dead_rate, "--connections", 4, "--first-deveui",
+                           f"{FIRST_DEV_EUI + half:016X}", "--first-fcnt", int(time.time()) % 1000000000)
+    try:
+        return load_live(binder, broker, options)
+    finally:
+        others.stop()
+
+
+def load_live(binder, broker, options):
     got = kit.Simulator(HOME, binder, "--devices", options.connections // 2, "--rate", options.rate, "--duration",
                         f"{options.seconds}s", "--connections", 16, "--expect", f"mqtt://127.0.0.1:{broker.port}/up/#", "--drain",
                         "60s", "--first-fcnt", int(time.time()) % 1000000000).wait(options.seconds + 400)
@@ -65,12 +77,29 @@ def set_active(api, connections, active):
         api.post(f"/connections/{connection['id']}/{'start' if active else 'stop'}")
 
 
+def record(figures, options):
+    rows = [("until all are OPENED", f"{figures['secondsUntilAllOpen']} s", "under 60 s"),
+            ("resident, engine and driver hosts", f"{figures['rssMb']} MB; {figures['rssMbAtEnd']} MB after the load", "under 300 MB"),
+            (f"{options.connections // 2} of them flat out, the others switched off", f"{figures['rateWithout']:,} msg/s", ""),
+            ("the same, the others behind a broker that answers nothing", f"{figures['rateWith']:,} msg/s, "
+             f"{figures['slowdownPercent']} % slower", "under 5 %")]
+    words = " ".join(word for word in sys.argv[1:] if word != "--record")
+    with open(ROOT / "bench/RESULTS.md", "a") as out:
+        out.write(f"\n## {datetime.date.today()}, {commit()}, connections\n\nMachine: {machine()}. Command: `./dev bench connections "
+                  f"{words}`. {options.connections:,} MQTT connections; medians of {options.rounds} rounds of {options.seconds} s; the "
+                  f"devices of the other half report too, {options.dead_rate} a second.\n\n"
+                  "| what | measured | wanted |\n| --- | --- | --- |\n"
+                  + "".join(f"| {what} | {measured} | {wanted} |\n" for what, measured, wanted in rows))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3, help="pairs of runs, without and with the dead half")
     parser.add_argument("--seconds", type=int, default=20, help="of each run")
     parser.add_argument("--rate", type=int, default=0, help="reports a second; 0: flat out")
+    parser.add_argument("--dead-rate", type=int, default=300, help="reports a second for the other half")
+    parser.add_argument("--record", action="store_true", help="append to bench/RESULTS.md")
     options = parser.parse_args()
     HOME.mkdir(parents=True, exist_ok=True)
     subprocess.run(["rm", "-rf", HOME / "sluice"], check=True)
@@ -87,7 +116,7 @@ def main():
                               downlinkTopicPattern=f"down/{i}/{{DevEUI}}") for i in range(options.connections)]
         half = options.connections // 2
         live, other = made[:half], made[half:]
-        for i, connection in enumerate(live):
+        for i, connection in enumerate(made):
             kit.make_flow(api, [connection], [kit.key_matcher(f"{FIRST_DEV_EUI + i:016X}")], name=f"flow {i}")
         server.stop()
         started = time.monotonic()
@@ -117,6 +146,8 @@ def main():
         figures.update(rateWithout=round(alone), rateWith=round(beside), slowdownPercent=round(100 * (1 - beside / alone), 1),
                        rssMbAtEnd=round(resident_mb(server.process.pid)))
         print(json.dumps(figures), flush=True)
+        if options.record:
+            record(figures, options)
     finally:
         server.stop()
         broker.stop()

@@ -204,7 +204,9 @@ class WebSocketTransport : public Transport {
     phase = "WebSocket handshake";
     websocket::response_type response;
     bool v6 = options_.host.find(':') != std::string::npos;
-    std::string host = (v6 ? "[" + options_.host + "]" : options_.host) + ":" + std::to_string(options_.port);
+    std::string host = v6 ? "[" + options_.host + "]" : options_.host;
+    // The usual port is left out (RFC 6455 4.1), which matters where the header is signed.
+    if (options_.port != 443) host += ":" + std::to_string(options_.port);
     auto [ec] = co_await stream_.async_handshake(response, host, options_.path, kUse);
     if (!ec) co_return Result<void>();
     if (ec != websocket::error::upgrade_declined) co_return transport_error(ec);

@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the conformance kit needs to know of a connector: how to start the thing it speaks to, and how to make that
 misbehave. Each connector's folder has a conformance.py whose PEERS are subclasses of Peer; the scenarios are written once
-and know nothing else of a protocol (docs/conformance.md)."""
+and know nothing else of a protocol (docs/conformance.md).
+
+The scenarios (their code and what each asserts: test_conformance.py), as `without` names them:
+  refused  reset  black_hole  slow_drip  cut_half_way  dns_gone  tls_expired  tls_wrong_host  tls_unknown_ca
+  wrong_password  rights_revoked  denied_publish  status_400  status_401  status_403  status_404  status_408  status_413
+  status_429  status_500  status_503  one_of_a_batch  restart_in_flight  rival  edit_while_down  stop_while_sending
+  backlog  renewed  size_limit  breakout  command
+A Peer is started once and serves many scenarios one after another, each with devices and a connection of its own; after
+each comes well(), and after one that failed a new Peer."""
 import dataclasses
+import json
 
 
 @dataclasses.dataclass
@@ -10,6 +19,7 @@ class Arrived:
     """One message as the peer has it. `place`: the topic, routing key or URL it came to, as the peer read it."""
     body: bytes
     place: str = ""
+    headers: dict = dataclasses.field(default_factory=dict)  # those that the configuration may fill, by name
 
 
 class Peer:
@@ -27,6 +37,10 @@ class Peer:
     size_limit = None      # bytes of the largest message that the peer takes; None: none that a test could reach
     # Scenario -> why this protocol has no such thing.
     without = {}
+    # Status -> verdict, where a setting of this body has it judged otherwise than promises.md 1.3 does: "transient" (tried
+    # again), "message" (dead letter, the next one is sent), "configuration" (all held, AUTHENTICATION_FAILED) or "reopen"
+    # (all held, UNREACHABLE, the same message first).
+    verdicts = {}
 
     def __init__(self, directory, certificates):
         """Starts it. `directory`: its own, empty. `certificates`: tests/lib/kit.py Certificates."""
@@ -47,6 +61,20 @@ class Peer:
     def send_command(self, dev_eui, document):
         """Gives the connector a command over the transport: a downlink document (dict) for that device."""
         raise NotImplementedError
+
+    def document(self, arrived):
+        """The report (dict, with its root) in a message that arrived."""
+        return json.loads(arrived.body)
+
+    def in_place(self, expression):
+        """Configuration (dict) that puts the pattern expression into each place that takes one: topic, routing key, path,
+        query, header."""
+        raise NotImplementedError
+
+    def shape(self, arrived):
+        """What a value that stays in its place cannot change: by default how often each separator is in `place`, and the
+        headers' names."""
+        return tuple(arrived.place.count(sign) for sign in "/?&#=+*\r\n"), tuple(sorted(arrived.headers))
 
     # Each of these changes how it behaves from now on; well() puts all back.
     def well(self):

@@ -308,12 +308,16 @@ class Certificates:
     def _run(self, *words):
         subprocess.run(["openssl", *words], cwd=self.directory, check=True, capture_output=True, timeout=60)
 
-    def _issue(self, name, common_name, extension):
+    def _issue(self, name, common_name, extension, days=30, authority="ca"):
         (self.directory / f"{name}.ext").write_text(extension + "\n")
         self._run("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={common_name}", "-keyout", f"{name}.key",
                   "-out", f"{name}.csr")
-        self._run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30",
-                  "-out", f"{name}.pem", "-extfile", f"{name}.ext")
+        self._run("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key",
+                  "-CAcreateserial", "-days", str(days), "-out", f"{name}.pem", "-extfile", f"{name}.ext")
+
+    def issue_client(self, name, common_name):
+        """One more client certificate: NAME.pem and NAME.key."""
+        self._issue(name, common_name, "extendedKeyUsage=clientAuth")
 
     def path(self, name):
         return self.directory / name
@@ -323,9 +327,10 @@ class Certificates:
 
 
 class HttpCapture:
-    """An HTTP(S) server that keeps what it gets. `answer(request)` gives (status, text) or a status."""
+    """An HTTP(S) server that keeps what it gets. `answer(request)` gives a status, (status, text) or (status, text, headers).
+    `clients`: certificates of an authority's are demanded of them."""
 
-    def __init__(self, answer=None, tls=None):
+    def __init__(self, answer=None, tls=None, clients=False):
         import http.server
         import ssl
         outer = self
@@ -337,16 +342,23 @@ class HttpCapture:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    self.close_connection = True
+                    return  # cut off half way: no request
+                body = body.decode()
                 request = {"path": self.path, "headers": dict(self.headers.items()), "body": body, "time": time.monotonic(),
                            "peer": self.client_address}
                 got = outer.answer(request)
-                status, text = got if isinstance(got, tuple) else (got, "")
+                status, text, headers = (*got, {})[:3] if isinstance(got, tuple) else (got, "", {})
                 request["status"] = status
                 with outer.condition:
                     outer.requests.append(request)
                     outer.condition.notify_all()
                 self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(text.encode())))
                 self.end_headers()
                 self.wfile.write(text.encode())
@@ -365,7 +377,11 @@ class HttpCapture:
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tls.path("server.pem"), tls.path("server.key"))
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            if clients:
+                context.load_verify_locations(tls.path("ca.pem"))
+                context.verify_mode = ssl.CERT_REQUIRED
+            # The handshake in the thread that serves the client: one that hangs must not keep the others out.
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -375,6 +391,15 @@ class HttpCapture:
             if not self.condition.wait_for(lambda: len(self.requests) >= count, seconds):
                 raise AssertionError(f"{len(self.requests)} of {count} requests came in {seconds} s")
             return list(self.requests)
+
+    def wait_where(self, test, seconds=15):
+        """The first request that fits."""
+        def find():
+            return next((request for request in self.requests if test(request)), None)
+        with self.condition:
+            if not self.condition.wait_for(find, seconds):
+                raise AssertionError(f"none of {len(self.requests)} requests fits after {seconds} s")
+            return find()
 
     def stop(self):
         self.server.shutdown()
