@@ -24,7 +24,7 @@ class Rabbit:
     """A node. `port` is plain AMQP, `tls_port` (with `certificates`) AMQP over TLS, where a client certificate must be
     shown and logs in as its common name (EXTERNAL). Users: `flow`/`s3cr3t` may do everything; see user()."""
 
-    def __init__(self, directory, certificates=None, config="", port=None, tls_port=None):
+    def __init__(self, directory, certificates=None, config="", port=None, tls_port=None, schedulers=1):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = port or kit.free_port()
@@ -47,7 +47,7 @@ class Rabbit:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
             "RABBITMQ_CONF_ENV_FILE": str(self.directory / "none"),
             # Two cores are shared with what is tested: Erlang's schedulers spin less so.
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+S {schedulers}:{schedulers} +sbwt none +sbwtdcpu none +sbwtdio none",
         }
         plugins = ["rabbitmq_auth_mechanism_ssl"] if certificates else []
         (self.directory / "enabled_plugins").write_text("[" + ",".join(plugins) + "].\n")

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The other end of this connector for `./dev bench connectors`."""
+import os
+
+from connector_peer import Peer
+from lib import rabbit
+
+QUEUE, EXCHANGE = "bench", "IotFlowExchange"
+
+
+class Amqp(Peer):
+    """RabbitMQ with a durable queue that gets everything."""
+    name, connector = "amqp", "actility-amqp-0.9.1-iot"
+    wanted, count = 15_000, 100_000
+    about = "persistent, publisher confirms, in clear, to a durable queue of RabbitMQ, which has all cores"
+
+    all_cores = True
+
+    def __init__(self, directory):
+        self.rabbit = rabbit.Rabbit(directory, schedulers=len(os.sched_getaffinity(0)))
+        self.connection = self.rabbit.connect(heartbeat=0)
+        channel = self.connection.channel()
+        channel.exchange_declare(EXCHANGE, "topic", durable=True)
+        # The second version of its index costs RabbitMQ a quarter less, and is what it will have by itself.
+        channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-version": 2})
+        channel.queue_bind(QUEUE, EXCHANGE, "bench.#")
+        self.channel, self.taken = channel, 0
+
+    def body(self):
+        return {"hostName": f"127.0.0.1:{self.rabbit.port}", "protocol": "TCP", "username": "flow", "password": "s3cr3t",
+                "uplinkTopicPattern": "bench.{DevEUI}.uplink", "downlinkTopicPattern": "down.{DevEUI}.downlink", "mandatory": True}
+
+    def arrived(self):
+        # Emptied each time, so that one round does not pay for the ones before.
+        self.taken += self.channel.queue_purge(QUEUE).method.message_count
+        return self.taken
+
+    def stop(self):
+        self.connection.close()
+        self.rabbit.stop()
+
+
+PEERS = [Amqp]
