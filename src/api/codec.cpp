@@ -112,6 +112,25 @@ void read_fport(const object& input, driver::Input& into, std::vector<FieldFault
   into.fport = static_cast<int>(port->get_int64());
 }
 
+// The parts of `thing` that the answer gives back in a form of its own.
+void check_thing(const object& thing, std::vector<FieldFault>& faults) {
+  for (const char* name : {"model", "application"}) {
+    const auto* part = json::find(thing, name);
+    if (part == nullptr) continue;
+    const auto path = "/thing/" + std::string(name);
+    if (!part->is_object()) {
+      faults.push_back({path, "must be an object of producerId, moduleId and version"});
+      continue;
+    }
+    for (const char* field : {"producerId", "moduleId", "version"}) {
+      const auto* value = json::find(part->get_object(), field);
+      if (value != nullptr && !value->is_string()) faults.push_back({path + "/" + field, "must be a text"});
+    }
+  }
+  const auto* points = json::find(thing, "points");
+  if (points != nullptr && !points->is_object()) faults.push_back({"/thing/points", "must be an object"});
+}
+
 // Everything but the choice of the driver. Errors: com-4000 with all faults in its text.
 Job read(const Call& call, const object& input, bool encode, std::vector<FieldFault>& faults) {
   Job job{.encode = encode};
@@ -142,13 +161,21 @@ Job read(const Call& call, const object& input, bool encode, std::vector<FieldFa
     job.output["raw"] = member(input, "raw");
   }
   auto thing = member(input, "thing");
+  check_thing(thing, faults);
   in.thing = json::write(driver_thing(thing));
   if (!thing.empty()) job.output["thing"] = std::move(thing);
   for (auto name : kEchoes) {
     const auto* value = json::find(input, name);
     if (value == nullptr) continue;
+    const bool text = name == "DevEUI", whole = name == "ADRbit" || name == "FCntUp";
+    if (text ? !value->is_string() : !(value->is_int64() || (!whole && value->is_number()))) {
+      faults.push_back({"/" + std::string(name), text    ? "must be a text of 16 hex digits"
+                                                 : whole ? "must be a whole number"
+                                                         : "must be a number"});
+      continue;
+    }
     job.output[name] = *value;
-    if (name == "DevEUI") in.dev_eui = value->is_string() ? to_upper(value->get_string()) : "";
+    if (text) in.dev_eui = to_upper(value->get_string());
     in.extra += (in.extra.empty() ? "" : ",") + json::quote(name) + ":" + json::write(*value);
   }
   return job;

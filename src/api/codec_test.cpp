@@ -40,6 +40,22 @@ TEST_F(CodecTest, Decodes) {
   EXPECT_NE(input.extra.find(R"("ADRbit":1)"), std::string::npos);
 }
 
+TEST_F(CodecTest, RefusesWhatItCouldNotGiveBack) {
+  const std::string start = R"({"direction":"uplink","raw":{"text":"A"},)";
+  for (const auto& [field, fault] :
+       std::map<std::string, std::string>{{R"("ADRbit":"x")", "/ADRbit"},
+                                          {R"("FCntUp":1.5)", "/FCntUp"},
+                                          {R"("Frequency":"x")", "/Frequency"},
+                                          {R"("DevEUI":7)", "/DevEUI"},
+                                          {R"("thing":{"points":1})", "/thing/points"},
+                                          {R"("thing":{"model":1})", "/thing/model"},
+                                          {R"("thing":{"application":{"version":1}})", "/thing/application/version"}}) {
+    auto response = send("POST", "/decode", start + field + "}");
+    EXPECT_EQ(response.status, 400) << field;
+    EXPECT_NE(response.body.find(fault), std::string::npos) << response.body;
+  }
+}
+
 TEST_F(CodecTest, RefusesByTheDriversWord) {
   auto body = R"({"direction":"uplink","meta":{"driverId":"custom:known:1"},"raw":{"text":"A"}})";
   for (const char* code : {"com-5000", "com-5002", "com-5004"}) {

@@ -2,6 +2,7 @@
 #include "base/http_client.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <curl/curl.h>
 #include <mutex>
@@ -115,6 +116,19 @@ ErrorKind kind_of(CURLcode code, bool connected) {
   }
 }
 
+// With TLS 1.3 a server that refuses our certificate says so after the handshake, by an alert in the place of an
+// answer.
+bool refuses_our_certificate(CURLcode code, std::string_view text) {
+  if (code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR && code != CURLE_SSL_CONNECT_ERROR) return false;
+  // OpenSSL's texts of the alerts of RFC 8446, 6.2.
+  constexpr std::array<std::string_view, 8> kAlerts{"alert bad certificate",     "alert unsupported certificate",
+                                                    "alert certificate revoked", "alert certificate expired",
+                                                    "alert certificate unknown", "alert unknown ca",
+                                                    "alert access denied",       "alert certificate required"};
+  return std::any_of(kAlerts.begin(), kAlerts.end(),
+                     [&](std::string_view alert) { return text.find(alert) != std::string_view::npos; });
+}
+
 Error error_of(const Exchange& exchange, CURLcode code) {
   std::string doing = "requesting " + shown_url(exchange.request.url);
   if (exchange.too_large) {
@@ -124,7 +138,14 @@ Error error_of(const Exchange& exchange, CURLcode code) {
   curl_off_t ready = 0;
   curl_easy_getinfo(exchange.easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
   std::string text = exchange.error[0] ? exchange.error : curl_easy_strerror(code);
-  return Error{kind_of(code, ready > 0), scrubbed(exchange, std::move(text))}.wrap(doing);
+  auto kind = kind_of(code, ready > 0);
+  if (refuses_our_certificate(code, text)) {
+    kind = ErrorKind::bad_config;
+    text = (exchange.request.certificate_pem.empty() ? "the peer wants a client certificate ("
+                                                     : "the peer refuses our client certificate (") +
+           text + ")";
+  }
+  return Error{kind, scrubbed(exchange, std::move(text))}.wrap(doing);
 }
 
 bool breaks_out(std::string_view text) {

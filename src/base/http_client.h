@@ -46,7 +46,7 @@ class HttpClient {
 
   // `done` is called once, on the client's thread: post to your own and return. Any status is a success here. Errors:
   // not_connected (DNS, refused, reset, TLS), transient (time-out after sending), bad_config (certificate, unknown CA,
-  // bad URL), cancelled. Texts never hold credentials. Returns a handle for cancel().
+  // our own certificate refused, bad URL), cancelled. Texts never hold credentials. Returns a handle for cancel().
   std::uint64_t send(HttpRequest request, std::function<void(Result<HttpResponse>)> done);
   // Ends the request early: its `done` gets kind cancelled, unless it has already ended.
   void cancel(std::uint64_t handle);

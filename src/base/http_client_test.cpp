@@ -214,6 +214,22 @@ TEST(HttpClient, TlsIsVerified) {
   }
 }
 
+TEST(HttpClient, AServerThatRefusesOurCertificateIsTold) {
+  HttpPeer strict([](const HttpPeer::Request&) { return HttpPeer::answer(200); }, data("server.crt"),
+                  data("server.key"), data("ca.crt"));
+  HttpClient client;
+  auto request = to(strict.url());
+  request.ca_pem = data("ca.crt");
+  auto without = run(client, request);
+  ASSERT_FALSE(without);
+  EXPECT_EQ(without.error().kind, ErrorKind::bad_config) << without.error().text;
+  EXPECT_THAT(without.error().text, HasSubstr("wants a client certificate"));
+  request.certificate_pem = data("client.crt");
+  request.key_pem = data("client.key");
+  auto with = run(client, request);
+  EXPECT_TRUE(with) << with.error().text;
+}
+
 TEST(HttpClient, ConnectOnlySendsNothing) {
   std::atomic<int> requests{0};
   HttpPeer peer([&](const HttpPeer::Request&) {

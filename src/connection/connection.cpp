@@ -147,6 +147,8 @@ void Connection::read(const store::Connection& stored) {
   if (auto validity = parse_duration(json::text_or(configuration_, "uplinkTimeValidity")))
     delivery->validity_ms = validity->count();
   delivery->rate = static_cast<std::uint64_t>(number_of(configuration_, "uplinkRateLimiter"));
+  if (const auto share = number_of(configuration_, "backlogShare"); share > 0)
+    delivery->backlog_share = static_cast<unsigned>(share);
   delivery->max_tries = static_cast<unsigned>(number_of(configuration_, "maxTries"));
   delivery->keep_letters = json::bool_or(configuration_, "deadLetters", true);
   delivery->secrets = texts_of_secrets(stored.secrets);

@@ -19,6 +19,8 @@ constexpr std::size_t kKeepOfRefused = 16;
 // Devices being refused whose one message comes on top of kLoad.
 constexpr std::size_t kMostRefused = 8192;
 constexpr std::size_t kRefill = 256;
+constexpr std::size_t kMostLive = 2048;    // live ones in memory, on top of kLoad
+constexpr std::size_t kMostAhead = 65536;  // places
 // Its age is looked at again before a try that comes later than this after the last look (spec processors.md 3).
 constexpr UnixMillis kLookAgain = 10'000;
 constexpr std::size_t kMostOfSent = 64u << 10;  // of what was sent, in a letter
@@ -91,7 +93,15 @@ void Pump::close() {
   ++generation_;
   flush_settled();
   // All that is loaded stays on the disk and is read again, in order, at the next opening.
+  for (const auto& [place, item] : items_) {
+    ahead_.erase(place);
+    leave(item.pending);
+  }
+  for (const auto& name : skipping_)
+    unseen_.note(queue::device_hash(name), loaded_to_);
   loaded_to_ = low() - 1;
+  live_.clear();
+  live_items_ = 0;
   items_.clear();
   ready_.clear();
   urgent_.clear();
@@ -107,6 +117,7 @@ void Pump::close() {
   show_in_flight();
   shrinking_ = 0;
   behind_ = true;
+  catching_up_ = false;
 }
 
 void Pump::set_paused(bool paused) {
@@ -173,8 +184,10 @@ void Pump::count_lost(Counter why, std::uint64_t count) {
 void Pump::forget_before(std::uint64_t end) {
   purged_to_ = std::max(purged_to_, end);
   for (auto item = items_.begin(); item != items_.end() && item->first < end;) {
+    if (!item->second.in_flight && item->second.live) --live_items_;
     item = item->second.in_flight ? std::next(item) : items_.erase(item);
   }
+  ahead_.erase(ahead_.begin(), ahead_.lower_bound(end));
   auto gone = [end](std::uint64_t place) { return place < end; };
   std::erase_if(ready_, gone);
   std::vector<std::string> moved;
@@ -184,6 +197,7 @@ void Pump::forget_before(std::uint64_t end) {
     if (device.head < end && !items_.contains(device.head)) moved.push_back(name);
   }
   std::erase_if(urgent_, gone);
+  std::erase_if(live_, gone);
   if (loaded_to_ < end - 1) loaded_to_ = end - 1;
   for (const auto& name : moved)
     next_of_device(name);
@@ -211,8 +225,13 @@ void Pump::add(std::vector<queue::Pending> entries) {
   if (entries.empty()) return;
   if (!connector_ || behind_ || items_.size() + entries.size() > kLoad + std::min(refused_.size(), kMostRefused)) {
     behind_ = true;
-    missed_ = true;
+    for (auto& entry : entries) {
+      if (entry.place <= loaded_to_ || take_live(entry)) continue;
+      missed_ = true;
+      leave(entry);
+    }
     if (connector_) load();
+    if (!live_.empty()) feed();
     return;
   }
   for (auto& entry : entries) {
@@ -227,6 +246,7 @@ void Pump::add(std::vector<queue::Pending> entries) {
     }
     keep(std::move(entry));
   }
+  ahead_.erase(ahead_.begin(), ahead_.upper_bound(loaded_to_));
   feed();
 }
 
@@ -235,14 +255,52 @@ void Pump::keep(queue::Pending entry) {
   if (items_.try_emplace(place, Item{std::move(entry)}).second) ready_.push_back(place);
 }
 
+// A new message, while others wait on the disk: goes out now where none of its device does. Of a device under way it
+// goes behind what is.
+bool Pump::take_live(queue::Pending& entry) {
+  if (!connector_ || !catching_up_ || entry.again || live_items_ >= kMostLive || ahead_.size() >= kMostAhead) return false;
+  const auto name = entry.message->dev_eui;
+  const auto place = entry.place;
+  const auto looked_to = ready_.empty() ? loaded_to_ : ready_.front() - 1;
+  if (!name.empty()) {
+    if (!unseen_.none_of(queue::device_hash(name), looked_to)) return false;
+    if (auto found = devices_.find(name); found != devices_.end() && found->second.skipped_from != 0) return false;
+  }
+  auto [item, fresh] = items_.try_emplace(place, Item{std::move(entry)});
+  if (!fresh) return true;
+  item->second.live = true;
+  ++live_items_;
+  ahead_.insert(place);
+  if (name.empty()) {
+    live_.push_back(place);
+    return true;
+  }
+  auto& device = devices_[name];
+  if (device.head == 0) {
+    device.head = place;
+    live_.push_back(place);
+  } else {
+    device.waiting.push_back(place);
+  }
+  return true;
+}
+
+// The entry is read from the disk when its turn comes.
+void Pump::leave(const queue::Pending& entry) {
+  if (!entry.message->dev_eui.empty()) unseen_.note(queue::device_hash(entry.message->dev_eui), entry.place);
+}
+
 bool Pump::has_room() const {
-  return items_.size() <= kLoad / 2 + std::min(refused_.size(), kMostRefused);
+  return items_.size() - live_items_ <= kLoad / 2 + std::min(refused_.size(), kMostRefused);
 }
 
 void Pump::load() {
   if (reading_ || !behind_ || !connector_) return feed();
   if (!has_room()) leave_on_disk();
-  if (!has_room()) return feed();
+  if (!has_room()) {
+    catching_up_ = true;
+    return feed();
+  }
   reading_ = true;
   missed_ = false;
   queue::ReadFilter filter;
@@ -274,10 +332,14 @@ void Pump::loaded(queue::Batch batch, std::uint64_t from, const std::vector<std:
     }
   }
   for (auto& entry : batch.entries) {
-    if (entry.place >= purged_to_) keep(std::move(entry));
+    if (entry.place >= purged_to_ && !ahead_.contains(entry.place)) keep(std::move(entry));
   }
   loaded_to_ = std::max(loaded_to_, batch.last);
-  if (batch.end && !missed_) behind_ = false;
+  ahead_.erase(ahead_.begin(), ahead_.upper_bound(loaded_to_));
+  if (batch.end && !missed_) {
+    behind_ = catching_up_ = false;
+    unseen_.clear();
+  }
   if (!refills_.empty()) refill();
 }
 
@@ -288,10 +350,19 @@ void Pump::leave_on_disk() {
   for (const auto& name : refused_) {
     auto& device = devices_.at(name);
     while (device.waiting.size() > most) {
-      device.skipped_from = device.waiting.back();
-      items_.erase(device.waiting.back());
+      auto item = items_.find(device.waiting.back());
+      if (item->first > loaded_to_) {
+        // A live one: it is read with all the others there.
+        leave(item->second.pending);
+        ahead_.erase(item->first);
+        missed_ = true;
+      } else {
+        device.skipped_from = item->first;
+        skipping_.insert(name);
+      }
+      if (item->second.live) --live_items_;
+      items_.erase(item);
       device.waiting.pop_back();
-      skipping_.insert(name);
     }
   }
   if (skipping_.empty() || ready_.empty()) return;
@@ -397,9 +468,10 @@ void Pump::feed() {
   feeding_ = true;
   do {
     feed_again_ = false;
-    while ((!urgent_.empty() || !ready_.empty()) && may_start()) {
-      auto& from = urgent_.empty() ? ready_ : urgent_;
-      bool fresh = urgent_.empty();
+    while ((!live_.empty() || !urgent_.empty() || !ready_.empty()) && may_start()) {
+      bool live = !live_.empty() && !turn_of_backlog();
+      bool fresh = !live && urgent_.empty();
+      auto& from = live ? live_ : fresh ? ready_ : urgent_;
       auto place = from.front();
       from.pop_front();
       auto item = items_.find(place);
@@ -421,6 +493,15 @@ void Pump::feed() {
     if (!has_room() && !refused_.empty()) leave_on_disk();
     if (has_room()) load();
   }
+}
+
+// Who goes next where live messages wait, too.
+bool Pump::turn_of_backlog() {
+  if (urgent_.empty() && ready_.empty()) return false;
+  share_ += settings_->backlog_share;
+  if (share_ < 100) return false;
+  share_ -= 100;
+  return true;
 }
 
 // What it may be old at most; 0: no limit. Nothing that a user asked for once more is too old for them.
@@ -632,6 +713,7 @@ void Pump::give_up(Items::iterator item, const Error& error) {
 void Pump::finish(Items::iterator item, queue::Fate fate, std::shared_ptr<const queue::Letter> letter) {
   settled_.push_back({item->first, item->second.pending.bytes, fate, std::move(letter)});
   auto device = item->second.pending.message->dev_eui;
+  if (item->second.live) --live_items_;
   items_.erase(item);
   measure(0, 1);
   if (!flush_posted_) {
@@ -662,7 +744,9 @@ void Pump::next_of_device(const std::string& name) {
     return refill();
   }
   device.head = device.waiting.front();
-  urgent_.push_back(device.head);
+  auto item = items_.find(device.head);
+  auto& next = item != items_.end() && item->second.live ? live_ : urgent_;
+  next.push_back(device.head);
   device.waiting.pop_front();
   if (!feeding_)
     feed();

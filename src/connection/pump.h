@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "connection/unseen.h"
 #include "connection/windows.h"
 #include "connector/connector.h"
 #include "message/trail.h"
@@ -35,6 +36,7 @@ struct DeliverySettings {
   bool drop_new = false;         // deactivated, and its user does not want messages kept meanwhile
   std::string downlink_url;
   std::uint64_t rate = 0;            // tries a second at most; 0: no limit
+  unsigned backlog_share = 50;       // per cent of what goes out for what has waited, while there is newer, too
   unsigned max_tries = 0;            // after so many the message is given up; 0: never
   bool keep_letters = true;          // what is given up goes to the dead letters
   std::vector<std::string> secrets;  // cut out of what is kept and told of peers' answers
@@ -52,6 +54,9 @@ struct DeliverySettings {
 //  4. A device whose message is refused again and again keeps a few of its entries in memory, the others stay on the
 //     disk and are read when its turn comes: it takes neither the window nor the memory from the others. Of such a
 //     device no entry from `skipped_from` on is in memory.
+//  5. While a backlog waits on the disk, a new message of a device that has none of them goes out at once: it is "live",
+//     its place lies ahead of loaded_to_, and ahead_ keeps it from being read a second time (spec promises.md 1.7).
+//     Live messages and the backlog take turns by the connection's share.
 //
 //            load                    feed                       verdict: delivered, permanent, expired, filtered
 //   on disk -----> ready (in order) -----> in flight ----------------------------------------------> settled
@@ -114,6 +119,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
     UnixMillis checked = 0;  // when its age was last looked at
     std::size_t sent = 0;    // bytes of the last try
     bool in_flight = false;
+    bool live = false;
     std::shared_ptr<connector::Delivery::Answer> answer = {};  // of the last try
   };
   using Items = std::map<std::uint64_t, Item>;
@@ -130,6 +136,9 @@ class Pump : public std::enable_shared_from_this<Pump> {
   void drop_new(std::vector<queue::Pending>& entries);
   void add(std::vector<queue::Pending> entries);
   void keep(queue::Pending entry);
+  bool take_live(queue::Pending& entry);
+  void leave(const queue::Pending& entry);
+  [[nodiscard]] bool turn_of_backlog();
   [[nodiscard]] bool has_room() const;
   void load();
   void loaded(queue::Batch batch, std::uint64_t from, const std::vector<std::string>& without);
@@ -184,6 +193,11 @@ class Pump : public std::enable_shared_from_this<Pump> {
   Items items_;                       // loaded and not settled, by place
   std::deque<std::uint64_t> ready_;   // may be started, in order
   std::deque<std::uint64_t> urgent_;  // next of a device whose turn it is
+  std::deque<std::uint64_t> live_;    // live ones that may be started
+  std::size_t live_items_ = 0;        // of items_
+  std::set<std::uint64_t> ahead_;     // places of live ones, settled or not, that loaded_to_ has not come to
+  Unseen unseen_;
+  unsigned share_ = 0;  // per cent of a turn that the backlog has saved up
   Devices devices_;
   std::set<std::string> refused_, skipping_;  // of devices_: refused; with entries left on the disk
   std::deque<std::string> refills_;           // devices whose entries are to be read
@@ -194,6 +208,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   std::uint64_t loaded_to_ = 0;       // place of the newest entry looked at
   std::uint64_t purged_to_ = 0;       // entries below it are off the list, whatever becomes of them
   bool behind_ = true;                // there may be entries on the disk that are not loaded
+  bool catching_up_ = false;          // since they filled the memory: there is a backlog
   bool missed_ = false;               // entries were announced and not taken since the reading under way began
   bool reading_ = false, refilling_ = false;
 

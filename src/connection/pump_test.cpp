@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <future>
 #include <gtest/gtest.h>
+#include <map>
+#include <random>
 
 #include "base/crypto.h"
 #include "base/json.h"
@@ -546,6 +548,106 @@ TEST_F(PumpTest, ADeviceRefusedForEverKeepsNobodyBack) {
   EXPECT_EQ(of_device_1, expected);
   EXPECT_EQ(totals().accepted, static_cast<std::uint64_t>(kMany + 303));
   EXPECT_EQ(fate(queue::Fate::delivered), static_cast<std::uint64_t>(kMany + 303));
+}
+
+TEST_F(PumpTest, WhatIsNewGoesOutBesideTheBacklog) {
+  connector_.window = 10;
+  std::vector<std::pair<int, int>> backlog;
+  for (int i = 1; i <= 6000; ++i)
+    backlog.emplace_back(1 + i % 100, i);
+  add_many(backlog);
+  open();
+  wait_held(10);
+  add_many({{500, 7001}, {501, 7002}, {500, 7003}, {7, 7004}});
+  run_until([&] { return counted(Counter::uplinks) == 6004; });
+  ASSERT_EQ(connector_.held.size(), 10u);
+  for (std::size_t i = 0; i < 6; ++i) {
+    settle(i, {});
+    wait_held(11 + i);
+  }
+  // Half of what goes out is for the backlog; a device that has a part in that waits behind it.
+  auto sent = counters();
+  std::vector<int> live;
+  std::copy_if(sent.begin() + 10, sent.end(), std::back_inserter(live), [](int counter) { return counter > 7000; });
+  EXPECT_EQ(live, (std::vector{7001, 7002}));
+  EXPECT_EQ(sent[10], 7001);
+  EXPECT_EQ(sent[12], 7002);
+  connector_.judge = [](connector::Delivery&) -> Result<void> { return {}; };
+  for (auto& delivery : connector_.held)
+    delivery.settle({});
+  expect_empty_list();
+  sent = counters();
+  EXPECT_EQ(sent.size(), 6004u);
+  EXPECT_LT(std::find(sent.begin(), sent.end(), 7001), std::find(sent.begin(), sent.end(), 7003));
+  EXPECT_LT(std::find(sent.begin(), sent.end(), 5906), std::find(sent.begin(), sent.end(), 7004));
+  EXPECT_LT(std::find(sent.begin(), sent.end(), 7003), std::find(sent.begin(), sent.end(), 5000));
+}
+
+TEST_F(PumpTest, InAnyOrderOfEventsADevicesOrderHoldsAndNothingIsSentTwice) {
+  std::mt19937 random(20261125);
+  auto upto = [&](int most) { return std::uniform_int_distribution<int>(0, most)(random); };
+  connector_.window = 30;
+  std::map<std::string, std::vector<int>> delivered;
+  std::map<int, int> sent;
+  int counter = 0;
+  std::size_t dead = 0;
+  connector_.judge = nullptr;
+  auto add_some = [&](int count) {
+    std::vector<std::pair<int, int>> reports;
+    for (int i = 0; i < count; ++i)
+      reports.emplace_back(1 + (upto(3) == 0 ? upto(5) : upto(400)), ++counter);
+    add_many(reports);
+  };
+  auto settle_some = [&](int count) {
+    for (int i = 0; i < count && !connector_.held.empty(); ++i) {
+      auto at = connector_.held.begin() + upto(static_cast<int>(connector_.held.size()) - 1);
+      auto delivery = std::move(*at);
+      connector_.held.erase(at);
+      auto number = counter_of(delivery.body());
+      if (upto(400) == 0) {
+        delivery.settle(kTransient);
+        continue;
+      }
+      EXPECT_EQ(++sent[number], 1) << number;
+      delivered[delivery.message().dev_eui].push_back(number);
+      if (upto(20) == 0) {
+        ++dead;
+        delivery.settle(Error{ErrorKind::permanent, "no"});
+      } else {
+        delivery.settle({});
+      }
+    }
+  };
+  add_some(5000);
+  open();
+  for (int round = 0; round < 25; ++round) {
+    add_some(upto(400));
+    for (int i = 0; i < 20; ++i) {
+      settle_some(upto(30));
+      run_until([&] { return true; });
+      poll();
+    }
+    if (upto(9) == 0) {
+      poll();
+      pump_->close();
+      connector_.held.clear();  // nobody has seen them
+      add_some(upto(3000));
+      open();
+    }
+  }
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (queue_->count(kConnection) > 0 && std::chrono::steady_clock::now() < until) {
+    settle_some(30);
+    io_.restart();
+    io_.run_one_for(std::chrono::milliseconds(5));
+    poll();
+  }
+  EXPECT_EQ(queue_->count(kConnection), 0u);
+  EXPECT_EQ(sent.size(), static_cast<std::size_t>(counter));
+  for (const auto& [device, numbers] : delivered)
+    EXPECT_TRUE(std::is_sorted(numbers.begin(), numbers.end())) << device;
+  EXPECT_EQ(fate(queue::Fate::dead), dead);
+  EXPECT_EQ(fate(queue::Fate::delivered), static_cast<std::uint64_t>(counter) - dead);
 }
 
 TEST_F(PumpTest, WhatIsPurgedIsNeitherSentNorTriedAgain) {

@@ -58,6 +58,21 @@ Result<Address> parse_address(std::string_view text) {
   return out;
 }
 
+Result<std::vector<Address>> parse_addresses(std::string_view text) {
+  std::vector<Address> out;
+  while (true) {
+    auto comma = text.find(',');
+    auto one = trim(text.substr(0, comma));
+    if (one.empty()) return bad("must be host:port, several separated by commas; one of them is empty");
+    auto address = parse_address(one);
+    if (!address) return address.error().wrap("'" + std::string(one) + "'");
+    if (!address->path.empty()) return bad("'" + std::string(one) + "': must be host or host:port, without a path");
+    out.push_back(std::move(*address));
+    if (comma == std::string_view::npos) return out;
+    text = text.substr(comma + 1);
+  }
+}
+
 bool is_header_name(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
     bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -18,6 +19,10 @@ struct Address {
 
 // Errors are bad_config and say what a host name looks like: a scheme in front is the usual mistake.
 Result<Address> parse_address(std::string_view text);
+
+// One or more of them without a path, separated by commas, blanks around each allowed. Errors are bad_config and name the
+// one that is wrong.
+Result<std::vector<Address>> parse_addresses(std::string_view text);
 
 // A token of RFC 9110, as header names are.
 bool is_header_name(std::string_view name);

@@ -11,9 +11,9 @@
 namespace sluice::connector {
 namespace {
 
-constexpr std::string_view kBegin = "-----BEGIN ";
-constexpr std::string_view kEnd = "-----END ";
 constexpr std::string_view kDashes = "-----";
+// As some pages print them.
+constexpr std::string_view kFewDashes = "--";
 constexpr std::size_t kPlaceholder = 100;
 
 struct Block {
@@ -38,18 +38,20 @@ std::string without_breaks(std::string_view text) {
 }
 
 Result<std::vector<Block>> blocks_of(std::string_view text) {
+  bool usual = text.find(std::string(kDashes) + "BEGIN ") != std::string_view::npos;
+  std::string dashes(usual ? kDashes : kFewDashes), begin = dashes + "BEGIN ";
   std::vector<Block> blocks;
-  std::size_t at = text.find(kBegin);
+  std::size_t at = text.find(begin);
   while (at != std::string_view::npos) {
-    auto label_start = at + kBegin.size();
-    auto label_end = text.find(kDashes, label_start);
+    auto label_start = at + begin.size();
+    auto label_end = text.find(dashes, label_start);
     if (label_end == std::string_view::npos) return bad("the -----BEGIN ...----- marker is not closed");
     std::string label(text.substr(label_start, label_end - label_start));
-    auto content_start = label_end + kDashes.size();
-    auto end = text.find(std::string(kEnd) + label + std::string(kDashes), content_start);
+    auto content_start = label_end + dashes.size();
+    auto end = text.find(dashes + "END " + label + dashes, content_start);
     if (end == std::string_view::npos) return bad("the -----END " + label + "----- marker is missing");
     blocks.push_back({label, without_breaks(text.substr(content_start, end - content_start))});
-    at = text.find(kBegin, end);
+    at = text.find(begin, end);
   }
   if (blocks.empty()) return bad("not PEM: there is no -----BEGIN ...----- marker");
   return blocks;
@@ -89,10 +91,10 @@ Result<std::string> normalise_pem(std::string_view text) {
   if (!blocks) return blocks.error();
   std::string out;
   for (const auto& block : *blocks) {
-    out.append(kBegin).append(block.label).append(kDashes) += '\n';
+    out.append(kDashes).append("BEGIN ").append(block.label).append(kDashes) += '\n';
     for (std::size_t i = 0; i < block.content.size(); i += 64)
       out.append(block.content, i, 64) += '\n';
-    out.append(kEnd).append(block.label).append(kDashes) += '\n';
+    out.append(kDashes).append("END ").append(block.label).append(kDashes) += '\n';
   }
   return out;
 }

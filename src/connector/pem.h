@@ -9,8 +9,9 @@
 namespace sluice::connector {
 
 // Certificates and keys come inside JSON text with real newlines, with the two characters \n, or with nothing between
-// the markers (spec connectors.md 1.14). Gives PEM with lines of 64 columns, every block of a bundle kept; empty for
-// empty text. Errors are bad_config and never hold the value.
+// the markers (spec connectors.md 1.14); markers of two dashes, as a page prints them, count as well. Gives PEM with
+// lines of 64 columns, every block of a bundle kept; empty for empty text. Errors are bad_config and never hold the
+// value.
 Result<std::string> normalise_pem(std::string_view text);
 
 // True where every block has fewer than 100 characters between its markers: a placeholder out of an example, which may

@@ -179,6 +179,23 @@ TEST(Validate, EveryPropertyStandsEveryWrongType) {
   }
 }
 
+TEST(Validate, ListsOfHosts) {
+  auto described = describe("x", R"({"id":"a-b","producerId":"a","moduleId":"b","version":"1","description":"d",
+    "configurationId":"c","properties":{"servers":{"type":"string","format":"host-port-list","title":"t","description":"d"}}})",
+                            "{}", "", nullptr);
+  ASSERT_TRUE(described) << described.error().text;
+  auto told = [&](const std::string& servers) {
+    return faults_text(validate(*described, object{{"servers", servers}}));
+  };
+  EXPECT_EQ(told("k1.example.org:9092"), "");
+  EXPECT_EQ(told("k1:9092, k2 ,[::1]:9094"), "");
+  EXPECT_THAT(told("k1:9092,http://k2:9092"), HasSubstr("without a scheme"));
+  EXPECT_THAT(told("k1:9092,"), HasSubstr("one of them is empty"));
+  EXPECT_THAT(told("k1:9092,k2:0"), HasSubstr("'k2:0': the port"));
+  EXPECT_THAT(told("k1:9092/up"), HasSubstr("without a path"));
+  EXPECT_THAT(told("k1:9092 k2:9092"), HasSubstr("without blanks"));
+}
+
 TEST(Validate, MissingPropertiesAreNamed) {
   EXPECT_EQ(faults_text(validate(mqtt(), {})),
             "/configuration/hostName: is required\n/configuration/protocol: is required\n"
@@ -259,6 +276,9 @@ TEST(Validate, PemPairs) {
   EXPECT_THAT(check("SSL", key, certificate), HasSubstr("where a certificate is expected"));
   EXPECT_EQ(check("SSL", "-----BEGIN CERTIFICATE-----...-----END CERTIFICATE-----",
                   "-----BEGIN RSA PRIVATE KEY-----...-----END RSA PRIVATE KEY-----"),
+            "");
+  EXPECT_EQ(check("SSL", "--BEGIN CERTIFICATE--...--END CERTIFICATE--",
+                  "--BEGIN RSA PRIVATE KEY--...--END RSA PRIVATE KEY--"),
             "");
 }
 

@@ -192,6 +192,10 @@ std::string check_format(std::string_view format, const std::string& text) {
     auto address = parse_address(text);
     return address ? "" : address.error().text;
   }
+  if (format == "host-port-list") {
+    auto addresses = parse_addresses(text);
+    return addresses ? "" : addresses.error().text;
+  }
   if (format == "http-url") return check_url(text);
   if (format == "proxy-address") {
     return trim(text).empty() || text.find_first_of(" \r\n\t") != std::string::npos ? "must be [scheme://]host[:port]"

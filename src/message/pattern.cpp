@@ -356,6 +356,12 @@ void append_without_controls(std::string& out, std::string_view value) {
   std::copy_if(value.begin(), value.end(), std::back_inserter(out), [](char c) { return !control(c); });
 }
 
+// A "." or ".." for a path segment is resolved, and so left, by whoever reads the URL, encoded or not (RFC 3986 5.2.4,
+// 6.2.2.2).
+bool is_dot_segment(std::string_view path, std::string_view value) {
+  return (value == "." || value == "..") && path.find_first_of("?#") == std::string_view::npos;
+}
+
 void append_value(std::string& out, std::string_view value, Place place, bool alone) {
   switch (place) {
     case Place::mqtt_topic:
@@ -366,7 +372,7 @@ void append_value(std::string& out, std::string_view value, Place place, bool al
       return append_without_controls(out, value);
     case Place::url:
       if (alone) return append_without_controls(out, value);
-      out += url_encode(value);
+      out += is_dot_segment(out, value) ? std::string(value.size(), '_') : url_encode(value);
       return;
     case Place::plain:
       out += value;

@@ -91,6 +91,9 @@ TEST_F(PatternTest, LetsNoValueLeaveItsPlace) {
   EXPECT_EQ(render("k.{n}", Place::amqp_routing_key, kNasty), "k.a__X: y__b___");
   EXPECT_EQ(render("{n}", Place::mqtt_topic, kNasty), "a__X: y__b.*_");
   EXPECT_EQ(render("{u}", Place::url, kNasty), "https://x/y?z");
+  constexpr std::string_view kDots = R"({"DevEUI_uplink":{"DevEUI":"0018b20000000B20","a":"..","b":".","c":"..."}})";
+  EXPECT_EQ(render("https://h/{a}/{b}/{c}?x={a}", Place::url, kDots), "https://h/__/_/...?x=..");
+  EXPECT_EQ(render("https://h/.{b}/{b}{b}/end", Place::url, kDots), "https://h/._/__/end");
 }
 
 TEST_F(PatternTest, FindsTheDeviceOfAResolvedPosition) {

@@ -89,6 +89,8 @@ class Rig:
 class Case:
     """One scenario with one peer."""
 
+    PATIENCE = 60  # seconds until what is to arrive has arrived
+
     def __init__(self, rig):
         self.rig = rig
         self.peer, self.gate, self.sluice, self.certificates = rig.peer, rig.gate, rig.sluice, rig.certificates
@@ -170,10 +172,14 @@ class Case:
         return self.api.get(self.path)
 
     def wait_state(self, *states, seconds=30):
-        return self.api.wait_state(self.connection["id"], *states, seconds=seconds)
+        try:
+            return self.api.wait_state(self.connection["id"], *states, seconds=seconds)
+        except AssertionError as error:
+            last = [f"{event['code']} {event['message']}" for event in self.events()[:6]]
+            raise AssertionError(f"{error}; it is {self.state()['state']}; last events: {last}") from None
 
     def events(self, *codes):
-        found = self.api.get(f"/events?connectionId={self.connection['id']}&perPage=500")
+        found = self.api.get(f"/events?q_connectionId={self.connection['id']}&perPage=500")
         return [event for event in found if not codes or event["code"] in codes]
 
     def wait_event(self, *codes, seconds=30, where=lambda event: True):
@@ -217,7 +223,8 @@ class Case:
         assert reason.get("code") == code and reason.get("message") and reason.get("nextRetry") and reason.get("since"), got
         event = self.wait_event(code)
         assert event["level"] == "error" and event["data"]["cause"], event
-        assert not self.letters() and not self.events("connection-1201"), "a message was blamed for it"
+        blamed = self.letters() + self.events("connection-1201")
+        assert not blamed, f"a message was blamed for it: {blamed}"
         return got
 
     def expect_repeated(self, seconds=30):
@@ -243,7 +250,7 @@ class Case:
         self.rig.neighbour.send()
         self.rig.neighbour_server.wait(seen + 1, seconds)
 
-    def expect_all(self, seconds=60, duplicates=False):
+    def expect_all(self, seconds=None, duplicates=False):
         """Everything that was answered 2xx has arrived, in order for each device, or is a dead letter that the scenario
         called for. `duplicates`: a message may come again where its acknowledgement was lost; its first arrivals are in
         order all the same."""
@@ -253,6 +260,7 @@ class Case:
         def complete():
             arrived = self.arrived()
             return all(set(numbers) <= set(arrived[eui]) for eui, numbers in wanted.items())
+        seconds = seconds or self.PATIENCE
         end = time.monotonic() + seconds
         while not complete():
             assert time.monotonic() < end, f"not arrived after {seconds} s: " + json.dumps(

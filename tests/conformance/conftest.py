@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers x scenarios, and the table of how they went. Options (`./dev conformance` gives them):
 --whole          all peers and scenarios, not just those that take little
---connector NAME of a folder below src/connector, may be repeated
+--connector NAME of a folder below src/connector, a peer's or a connector's; may be repeated
 --table FILE     the generated part of FILE is written anew"""
 import pytest
 
@@ -18,7 +18,8 @@ def pytest_addoption(parser):
 
 def chosen(config):
     whole, folders = config.getoption("--whole"), config.getoption("--connector")
-    peers = [(folder, peer) for folder, peer in discover() if (whole or peer.fast) and (not folders or folder in folders)]
+    peers = [(folder, peer) for folder, peer in discover()
+             if (whole or peer.fast) and (not folders or {folder, peer.name, peer.connector_id} & set(folders))]
     if folders and not peers:
         raise pytest.UsageError(f"no peer in src/connector/{' or '.join(folders)}/conformance.py")
     return [(folder, peer, scenario) for folder, peer in peers for scenario in SCENARIOS.values() if whole or scenario.fast]

@@ -36,7 +36,8 @@ def render(outcomes):
                 cell += f" [{notes.setdefault(why, len(notes) + 1)}]"
             cells.append(cell)
         lines.append(f"| `{scenario.name}` | " + " | ".join(cells) + " |")
-    lines += ["", *[f"{number}. {why}" for why, number in notes.items()], ""]
+    lines += ["", *[f"{number}. {why}" for why, number in notes.items()], "", "The scenarios:", ""]
+    lines += [f"- `{one.name}`: {one.promise}" for one in SCENARIOS.values()]
     return "\n".join(lines)
 
 

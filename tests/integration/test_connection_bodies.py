@@ -11,7 +11,8 @@ from lib import kit
 BODIES = sorted((kit.ROOT / "tests/data/connections").glob("*.json"))
 MASK = "*****"
 # What no answer may show, by name in `configuration`; of an HTTP connection's headers those that authenticate.
-SECRET = {"password", "privateKey", "certificate", "downlinkAsKey", "secretAccessKey", "accessKeyId", "Authorization"}
+SECRET = {"password", "privateKey", "certificate", "downlinkAsKey", "secretAccessKey", "accessKeyId", "sharedAccessKey",
+          "Authorization"}
 
 
 def without_nulls(value):

@@ -342,7 +342,12 @@ class HttpCapture:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    self.close_connection = True
+                    return  # cut off half way: no request
+                body = body.decode()
                 request = {"path": self.path, "headers": dict(self.headers.items()), "body": body, "time": time.monotonic(),
                            "peer": self.client_address}
                 got = outer.answer(request)
@@ -386,6 +391,15 @@ class HttpCapture:
             if not self.condition.wait_for(lambda: len(self.requests) >= count, seconds):
                 raise AssertionError(f"{len(self.requests)} of {count} requests came in {seconds} s")
             return list(self.requests)
+
+    def wait_where(self, test, seconds=15):
+        """The first request that fits."""
+        def find():
+            return next((request for request in self.requests if test(request)), None)
+        with self.condition:
+            if not self.condition.wait_for(find, seconds):
+                raise AssertionError(f"none of {len(self.requests)} requests fits after {seconds} s")
+            return find()
 
     def stop(self):
         self.server.shutdown()

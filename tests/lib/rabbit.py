@@ -22,9 +22,12 @@ HERE = "127.0.0.1"
 
 class Rabbit:
     """A node. `port` is plain AMQP, `tls_port` (with `certificates`) AMQP over TLS, where a client certificate must be
-    shown and logs in as its common name (EXTERNAL). Users: `flow`/`s3cr3t` may do everything; see user()."""
+    shown and logs in as its common name (EXTERNAL). Users: `flow` with `password` and the client certificate's `flow-client`
+    may do everything, and so may the tests' own."""
 
-    def __init__(self, directory, certificates=None, config="", port=None, tls_port=None, schedulers=1):
+    WATCHER, WORD = "watch", "word-of-the-watcher"
+
+    def __init__(self, directory, certificates=None, config="", port=None, tls_port=None, password="s3cr3t", schedulers=1):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = port or kit.free_port()
@@ -62,10 +65,11 @@ class Rabbit:
         (self.directory / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
         (self.directory / "definitions.json").write_text(json.dumps({
             "vhosts": [{"name": "/"}],
-            "users": [{"name": "flow", "password": "s3cr3t", "tags": ["administrator"]},
-                      {"name": "flow-client", "password": "unused", "tags": []}],
+            "users": [{"name": "flow", "password": password, "tags": []},
+                      {"name": "flow-client", "password": "of-no-use", "tags": []},
+                      {"name": self.WATCHER, "password": self.WORD, "tags": ["administrator"]}],
             "permissions": [{"user": user, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
-                            for user in ("flow", "flow-client")]}))
+                            for user in ("flow", "flow-client", self.WATCHER)]}))
         self.process = None
         self.start()
 
@@ -121,15 +125,20 @@ class Rabbit:
         assert got.returncode == 0, got.stdout + got.stderr
         return got.stdout
 
-    def user(self, name, password, configure=".*", write=".*", read=".*"):
-        self.evaluate(f'rabbit_auth_backend_internal:add_user(<<"{name}">>, <<"{password}">>, <<"test">>)')
-        self.permit(name, configure, write, read)
+    def user(self, name, password):
+        """Makes one who may do everything, if there is none of that name."""
+        self.evaluate(f"""case rabbit_auth_backend_internal:exists(<<"{name}">>) of true -> ok; false ->
+            rabbit_auth_backend_internal:add_user(<<"{name}">>, <<"{password}">>, <<"test">>) end""")
+        self.permit(name)
 
     def permit(self, name, configure=".*", write=".*", read=".*"):
-        """Takes effect at a channel's next method: the broker keeps what it has looked up for channels that are open, so
-        those forget it here, as they do by themselves with time."""
+        """For what is opened from now on: a channel keeps for a while what it has looked up."""
         expressions = ", ".join(f'<<"{text}">>' for text in (name, "/", configure, write, read, "test"))
         self.evaluate(f"rabbit_auth_backend_internal:set_permissions({expressions})")
+
+    def forbid(self, name):
+        """The user may not even enter the virtual host."""
+        self.evaluate(f'rabbit_auth_backend_internal:clear_permissions(<<"{name}">>, <<"/">>, <<"test">>)')
 
     def password(self, name, password):
         self.evaluate(f'rabbit_auth_backend_internal:change_password(<<"{name}">>, <<"{password}">>, <<"test">>)')
@@ -148,12 +157,12 @@ class Rabbit:
                              ' || Q <- rabbit_amqqueue:list(<<"/">>)]')
         return {name: int(count) for name, count in re.findall(r'\{<<"([^"]*)">>,(\d+)\}', text)}
 
-    def connect(self, username="flow", password="s3cr3t", **options):
+    def connect(self):
         return pika.BlockingConnection(pika.ConnectionParameters(
-            HERE, self.port, credentials=pika.PlainCredentials(username, password), **options))
+            HERE, self.port, credentials=pika.PlainCredentials(self.WATCHER, self.WORD)))
 
-    def capture(self, keys="#", exchange="IotFlowExchange", queue="capture"):
-        return Capture(self, keys, exchange, queue)
+    def capture(self, *keys, exchange="IotFlowExchange", queue="capture"):
+        return Capture(self, keys or ("#",), exchange, queue)
 
     def publish(self, key, text, exchange="IotFlowExchange"):
         connection = self.connect()
@@ -169,7 +178,7 @@ class Capture:
     """A durable queue bound to the exchange, and what comes to it as (routing key, body, properties), also after the broker
     was away. The exchange is made as the connector would."""
 
-    def __init__(self, rabbit, keys="#", exchange="IotFlowExchange", queue="capture"):
+    def __init__(self, rabbit, keys, exchange, queue):
         self.rabbit, self.keys, self.exchange, self.queue = rabbit, keys, exchange, queue
         self.messages = []
         self.condition = threading.Condition()
@@ -185,7 +194,8 @@ class Capture:
                 channel = connection.channel()
                 channel.exchange_declare(self.exchange, "topic", durable=True)
                 channel.queue_declare(self.queue, durable=True)
-                channel.queue_bind(self.queue, self.exchange, self.keys)
+                for key in self.keys:
+                    channel.queue_bind(self.queue, self.exchange, key)
                 for method, properties, body in channel.consume(self.queue, inactivity_timeout=0.2):
                     if self.stopping:
                         break
@@ -193,7 +203,9 @@ class Capture:
                     if method is None:
                         continue
                     with self.condition:
-                        self.messages.append((method.routing_key, body, properties))
+                        # What we had taken when the broker died, and our acknowledgement was not: it comes again.
+                        if not method.redelivered or all(body != seen for _, seen, _ in self.messages):
+                            self.messages.append((method.routing_key, body, properties))
                         self.condition.notify_all()
                     channel.basic_ack(method.delivery_tag)
                 connection.close()
@@ -205,6 +217,17 @@ class Capture:
             if not self.condition.wait_for(lambda: len(self.messages) >= count, seconds):
                 raise AssertionError(f"{len(self.messages)} of {count} messages arrived in {seconds} s")
             return list(self.messages)
+
+    def bind(self, keys):
+        """Bound by these alone from now on."""
+        connection = self.rabbit.connect()
+        channel = connection.channel()
+        for key in set(keys) - set(self.keys):
+            channel.queue_bind(self.queue, self.exchange, key)
+        for key in set(self.keys) - set(keys):
+            channel.queue_unbind(self.queue, self.exchange, key)
+        self.keys = tuple(keys)
+        connection.close()
 
     def documents(self):
         with self.condition:

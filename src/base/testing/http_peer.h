@@ -37,13 +37,18 @@ class HttpPeer {
   using Script = std::function<Reply(const Request&)>;
 
   // With a certificate and its key (PEM) it speaks TLS.
-  explicit HttpPeer(Script script, std::string certificate = {}, std::string key = {})
+  // `clients_ca`: demands certificates of that authority from its clients.
+  explicit HttpPeer(Script script, std::string certificate = {}, std::string key = {}, std::string clients_ca = {})
       : script_(std::move(script)), acceptor_(io_, {boost::asio::ip::make_address("127.0.0.1"), 0}) {
     port_ = acceptor_.local_endpoint().port();
     if (!certificate.empty()) {
       tls_ = std::make_unique<boost::asio::ssl::context>(boost::asio::ssl::context::tls_server);
       tls_->use_certificate_chain(boost::asio::buffer(certificate));
       tls_->use_private_key(boost::asio::buffer(key), boost::asio::ssl::context::pem);
+      if (!clients_ca.empty()) {
+        tls_->add_certificate_authority(boost::asio::buffer(clients_ca));
+        tls_->set_verify_mode(boost::asio::ssl::verify_peer | boost::asio::ssl::verify_fail_if_no_peer_cert);
+      }
     }
     boost::asio::co_spawn(io_, accept(), boost::asio::detached);
     thread_ = std::thread([this] { io_.run(); });

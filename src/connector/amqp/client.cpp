@@ -55,8 +55,7 @@ std::string told(std::uint16_t code, const std::string& text) {
 
 // Of a connection that the broker ends. A limit of connections passes, what else is not allowed stays.
 ErrorKind kind_of_connection_close(std::uint16_t code, std::string_view text) {
-  bool refused =
-      code == kAccessRefused || (code == kNotAllowed && text.find("limit") == std::string_view::npos);
+  bool refused = code == kAccessRefused || (code == kNotAllowed && text.find("limit") == std::string_view::npos);
   return refused ? ErrorKind::bad_config : ErrorKind::not_connected;
 }
 
@@ -220,7 +219,8 @@ awaitable<Result<void>> Client::make_sure(std::uint16_t channel, AppendDeclare d
   if (!there) co_return there.error();
   if (there->id == declared) co_return Result<void>();
   if (there->code != kNotFound)
-    co_return Error{kind_of_refused_method(there->code), "looking at the " + what + ": " + told(there->code, there->text)};
+    co_return Error{kind_of_refused_method(there->code),
+                    "looking at the " + what + ": " + told(there->code, there->text)};
   auto opened = co_await open_channel(channel);
   if (!opened) co_return opened;
   bytes.clear();
@@ -261,8 +261,8 @@ awaitable<Result<void>> Client::set_up_consuming() {
     if (!opened) co_return opened;
   }
   const auto& queue = options_.queue;
-  auto there = co_await make_sure(kConsuming, append_queue_declare, MethodId::queue_declare_ok, queue,
-                                  "queue '" + queue + "'");
+  auto there =
+      co_await make_sure(kConsuming, append_queue_declare, MethodId::queue_declare_ok, queue, "queue '" + queue + "'");
   if (!there) co_return there;
   std::string bytes;
   FrameWriter(bytes, MethodId::basic_qos, kConsuming).u32(0).u16(kPrefetch).u8(0).end();
@@ -283,7 +283,13 @@ awaitable<Result<void>> Client::set_up_consuming() {
     if (!done) co_return done.error().wrap("binding the queue '" + queue + "' to '" + options_.binding_key + "'");
   }
   bytes.clear();
-  FrameWriter(bytes, MethodId::basic_consume, kConsuming).u16(0).short_text(queue).short_text("sluice").u8(0).u32(0).end();
+  FrameWriter(bytes, MethodId::basic_consume, kConsuming)
+      .u16(0)
+      .short_text(queue)
+      .short_text("sluice")
+      .u8(0)
+      .u32(0)
+      .end();
   done = co_await ask(kConsuming, std::move(bytes), MethodId::basic_consume_ok);
   if (!done) co_return done.error().wrap("consuming from the queue '" + queue + "'");
   channel.ready = true;
@@ -324,8 +330,8 @@ void Client::publishing_closed(const Answer& why) {
   bool alone = unconfirmed_ == 1;
   unconfirmed_ = 0;
   suspect_on_the_way_ = false;
-  bool about_one = why.culprit == MethodId::basic_publish &&
-                   (why.code == kPreconditionFailed || why.code == kContentTooLarge);
+  bool about_one =
+      why.culprit == MethodId::basic_publish && (why.code == kPreconditionFailed || why.code == kContentTooLarge);
   auto limit = about_one ? size_limit_of(why.text) : std::nullopt;
   bool found = alone;
   for (const auto& entry : hit)
@@ -576,8 +582,8 @@ void Client::content_complete(Content content) {
     // The confirm follows, and settles it.
     for (auto& entry : in_flight_) {
       if (!entry.done || !entry.returned.empty() || entry.message_id != content.message_id) continue;
-      entry.returned = "it reaches no queue with the routing key '" + printable(content.routing_key) +
-                       "': " + content.reason;
+      entry.returned =
+          "it reaches no queue with the routing key '" + printable(content.routing_key) + "': " + content.reason;
       break;
     }
     return;
@@ -615,8 +621,7 @@ bool Client::may_send(const Publish& message) const {
 }
 
 void Client::publish(std::string routing_key, std::string body, std::string message_id, bool mandatory, Done done) {
-  if (state_ != State::open || closing_)
-    return done(Error{ErrorKind::not_connected, "not connected to the broker"});
+  if (state_ != State::open || closing_) return done(Error{ErrorKind::not_connected, "not connected to the broker"});
   if (routing_key.size() > kMaxShortText) {
     return done(Error{ErrorKind::permanent, "a routing key of " + std::to_string(routing_key.size()) +
                                                 " bytes is over AMQP's maximum of 255"});
@@ -683,7 +688,8 @@ void Client::settle(InFlight& entry, bool taken) {
     suspect_on_the_way_ = false;
   }
   if (!taken) {
-    entry.done(Error{ErrorKind::transient, "the broker has not taken the message (nack): see its log, or the queue's limits"});
+    entry.done(
+        Error{ErrorKind::transient, "the broker has not taken the message (nack): see its log, or the queue's limits"});
   } else if (!entry.returned.empty()) {
     entry.done(Error{unroutable, std::move(entry.returned)});
   } else {
@@ -751,16 +757,16 @@ void Client::tick() {
   auto now = Clock::now();
   // A broker that holds us up confirms nothing meanwhile: its time counts from when it goes on.
   bool held = blocked_ || !flow_ || in_flight_.empty();
-  auto confirm_by = held ? Clock::time_point::max()
-                         : std::max(in_flight_.front().deadline, went_on_ + options_.action_timeout);
+  auto confirm_by =
+      held ? Clock::time_point::max() : std::max(in_flight_.front().deadline, went_on_ + options_.action_timeout);
   auto heard_by = last_read_ + 2 * options_.heartbeat;
   if (now >= confirm_by || now >= heard_by) {
     // Where it was this thread that stood still, the answer waits in the socket: read it before judging.
     if (!std::exchange(overdue_, true)) return arm(now + kGrace);
-    return fail(Error{ErrorKind::not_connected,
-                      now >= confirm_by ? "no confirm within " + in_ms(options_.action_timeout)
-                                        : "the broker has sent no heartbeat for " +
-                                              std::to_string(2 * options_.heartbeat.count()) + " s"});
+    return fail(Error{ErrorKind::not_connected, now >= confirm_by
+                                                    ? "no confirm within " + in_ms(options_.action_timeout)
+                                                    : "the broker has sent no heartbeat for " +
+                                                          std::to_string(2 * options_.heartbeat.count()) + " s"});
   }
   overdue_ = false;
   if (now >= last_write_ + options_.heartbeat / 2 && !write_running_) {

@@ -45,12 +45,13 @@ struct Incoming {
   std::function<void()> acknowledge;
 };
 
-// An AMQP 0-9-1 client with two channels: 1 publishes with confirms, 2 consumes. One connection, made once: after a loss
-// make a new client.
+// An AMQP 0-9-1 client with two channels: 1 publishes with confirms, 2 consumes. One connection, made once: after a
+// loss make a new client.
 //
-// Invariants: 1. every publish ends in exactly one call of its `done`, and succeeds only if the broker has confirmed that
-// very message. 2. At most `max_in_flight` publishes are on the way, one where the broker has closed the channel because
-// of an unknown one of them; the others wait in order. 3. Frames queued in one turn of the executor go out in one write.
+// Invariants: 1. every publish ends in exactly one call of its `done`, and succeeds only if the broker has confirmed
+// that very message. 2. At most `max_in_flight` publishes are on the way, one where the broker has closed the channel
+// because of an unknown one of them; the others wait in order. 3. Frames queued in one turn of the executor go out in
+// one write.
 // 4. on_lost is called at most once, and no callback after close() was called.
 //
 //   idle -connect()-> connecting -login, channels, exchange, queue-> open -fail()-> ended
@@ -77,8 +78,8 @@ class Client : public std::enable_shared_from_this<Client> {
   // `authenticating` is called when the transport is up. Errors: bad_config (credentials, rights, virtual host,
   // certificates), not_connected naming the phase, cancelled by close().
   boost::asio::awaitable<Result<void>> connect(std::function<void()> authenticating = {});
-  // `done`: the broker has confirmed. `message_id`: of at most 255 bytes, kept by the broker. `mandatory`: a message that
-  // reaches no queue fails, with the kind `unroutable`. Errors: transient (refused by nack; the channel was closed
+  // `done`: the broker has confirmed. `message_id`: of at most 255 bytes, kept by the broker. `mandatory`: a message
+  // that reaches no queue fails, with the kind `unroutable`. Errors: transient (refused by nack; the channel was closed
   // because of some message), permanent (this very message: too large, a routing key over 255 bytes), bad_config (no
   // right to publish), not_connected with the connection.
   void publish(std::string routing_key, std::string body, std::string message_id, bool mandatory, Done done);
@@ -203,8 +204,8 @@ class Client : public std::enable_shared_from_this<Client> {
   std::array<Channel, 3> channels_;
   std::uint32_t frame_max_;
   std::deque<InFlight> in_flight_;
-  std::uint64_t first_tag_ = 1;   // of in_flight_.front()
-  std::size_t unconfirmed_ = 0;   // of in_flight_, without those settled out of turn
+  std::uint64_t first_tag_ = 1;  // of in_flight_.front()
+  std::size_t unconfirmed_ = 0;  // of in_flight_, without those settled out of turn
   // Ids of messages that were on the way when the broker closed the channel because of one of them: each goes alone, so
   // that the one at fault is found.
   std::unordered_set<std::string> suspects_;

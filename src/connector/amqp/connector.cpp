@@ -124,7 +124,8 @@ Result<Configuration> read_configuration(const Settings& settings, Host& host) {
 
 class AmqpConnector : public Connector {
  public:
-  AmqpConnector(const Settings& settings, Host& host) : host_(host), configuration_(read_configuration(settings, host)) {
+  AmqpConnector(const Settings& settings, Host& host)
+      : host_(host), configuration_(read_configuration(settings, host)) {
     if (!configuration_) return;
     const auto& text = configuration_->uplink.text();
     if (text.find_first_of("{}") == std::string::npos) fixed_key_ = text;
@@ -154,9 +155,8 @@ class AmqpConnector : public Connector {
   }
 
   void send(Delivery delivery) override {
-    auto key = fixed_key_.empty()
-                   ? configuration_->uplink.render(delivery.document(), message::Place::amqp_routing_key)
-                   : Result<std::string>(fixed_key_);
+    auto key = fixed_key_.empty() ? configuration_->uplink.render(delivery.document(), message::Place::amqp_routing_key)
+                                  : Result<std::string>(fixed_key_);
     if (!key) return delivery.settle(key.error());
     auto id = std::to_string(delivery.message().seq);
     std::string body = delivery.take_body();

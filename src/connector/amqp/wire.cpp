@@ -211,8 +211,8 @@ void add_entry(std::string& table, std::string_view name, char type, std::string
 void append_start_ok(std::string& out, std::string_view connection_name, std::string_view mechanism,
                      std::string_view response) {
   std::string capabilities, properties;
-  for (auto name :
-       {"publisher_confirms", "consumer_cancel_notify", "connection.blocked", "authentication_failure_close", "basic.nack"})
+  for (auto name : {"publisher_confirms", "consumer_cancel_notify", "connection.blocked",
+                    "authentication_failure_close", "basic.nack"})
     add_entry(capabilities, name, 't', "\x01");
   add_entry(properties, "product", 'S', "Sluice");
   add_entry(properties, "version", 'S', SLUICE_VERSION);

@@ -101,16 +101,16 @@ class Reader {
 // A method that a server sends, with the arguments that concern us. The views point into the payload.
 struct Method {
   MethodId id = MethodId::none;
-  std::uint16_t code = 0;                       // close, return
-  std::string_view text;                        // close, return: the server's; blocked: the reason
-  MethodId culprit = MethodId::none;            // close: what the client had done
-  std::string_view mechanisms;                  // start: separated by blanks
+  std::uint16_t code = 0;                        // close, return
+  std::string_view text;                         // close, return: the server's; blocked: the reason
+  MethodId culprit = MethodId::none;             // close: what the client had done
+  std::string_view mechanisms;                   // start: separated by blanks
   std::uint16_t channel_max = 0, heartbeat = 0;  // tune
-  std::uint32_t frame_max = 0;                  // tune
-  bool flag = false;                            // flow: active; deliver: redelivered; ack, nack: multiple; cancel: no wait
-  std::uint64_t tag = 0;                        // deliver, ack, nack
-  std::string_view consumer_tag;                // consume-ok, cancel, deliver
-  std::string_view exchange, routing_key;       // deliver, return
+  std::uint32_t frame_max = 0;                   // tune
+  bool flag = false;                       // flow: active; deliver: redelivered; ack, nack: multiple; cancel: no wait
+  std::uint64_t tag = 0;                   // deliver, ack, nack
+  std::string_view consumer_tag;           // consume-ok, cancel, deliver
+  std::string_view exchange, routing_key;  // deliver, return
 };
 
 // Reads the payload of a method frame. A method that a client does not get is given with its id alone. Errors

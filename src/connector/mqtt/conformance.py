@@ -9,6 +9,7 @@ import time
 
 from conformance.peer import Arrived, Peer
 from lib import kit
+from lib.mqtt_broker import Broker
 
 SECRET, WATCH = "s3cr3t-of-the-broker", "word-of-the-watcher"
 NO_STATUS = {f"status_{status}": "MQTT has no statuses of this kind" for status in (400, 401, 403, 404, 408, 413, 429, 500, 503)}
@@ -159,4 +160,83 @@ class MosquittoTls(Mosquitto):
         return {"certificate": self.certificates.text("renewed.pem"), "privateKey": self.certificates.text("renewed.key")}
 
 
-PEERS = [Mosquitto, Mosquitto311, MosquittoTls]
+class Scripted(Peer):
+    name = "mqtt-scripted"
+    connector_id = "actility-mqtt-iot"
+    fast = True
+    size_limit = 60000
+    without = NO_STATUS
+
+    def __init__(self, directory, certificates):
+        super().__init__(directory, certificates)
+        self.lock, self.taken = threading.Lock(), []
+        self._reset()
+        # Maximum packet size (0x27): what a broker of MQTT 5 tells before anything is sent.
+        largest = self.size_limit + 5 + 2 + len("up/70B3D5E75E000001") + 2
+        self.broker = Broker(self._log_in, self._take, b"\x27" + largest.to_bytes(4, "big"))
+        self.port = self.broker.port
+
+    def _reset(self):
+        self.password, self.allowed, self.refused_device, self.silent = SECRET, True, None, False
+
+    def well(self):
+        self._reset()
+
+    def _log_in(self, client_id, user, password):
+        return 0 if (user, password) == ("flow", self.password) else 0x86  # bad user name or password
+
+    def _take(self, topic, payload):
+        with self.lock:
+            if not self.allowed:
+                return 0x87  # not authorised
+            if self.refused_device and self.refused_device in topic:
+                return 0x99  # payload format invalid
+            self.taken.append(Arrived(payload, topic))
+            return None if self.silent else 0
+
+    def body(self, host, port, name="conformance", **configuration):
+        return {"connectorId": self.connector_id, "name": name, "configuration": {
+            "hostName": f"{host}:{port}", "protocol": "TCP", "mqttVersion": "5", "username": "flow", "password": SECRET,
+            "uplinkTopicPattern": "up/{DevEUI}", "downlinkTopicPattern": "down/{DevEUI}", "connectionTimeout": 2000,
+            "actionTimeout": 2000, **configuration}}
+
+    def received(self):
+        with self.lock:
+            return list(self.taken)
+
+    def send_command(self, dev_eui, document):
+        self.broker.publish("down/" + dev_eui, json.dumps(document).encode())
+
+    def in_place(self, expression):
+        return {"uplinkTopicPattern": f"in/{expression}/end"}
+
+    def wrong_secret(self):
+        return {"password": "wrong-" + SECRET}
+
+    def revoke(self):
+        """Thrown out in mid-run, with a reason."""
+        self.password = "another-word"
+        self.broker.disconnect(0x87)
+
+    def deny_publish(self):
+        self.allowed = False
+
+    def refuse_message(self, dev_eui):
+        self.refused_device = dev_eui
+
+    def swallow(self):
+        self.silent = True
+
+    def rival(self, connection_id):
+        return Rival(self.port, "sluice-" + connection_id, "flow", SECRET)
+
+    def renew(self):
+        self.password = "renewed-" + SECRET
+        self.broker.disconnect(0xa0)  # maximum connect time: a token that has ended
+        return {"password": "renewed-" + SECRET}
+
+    def stop(self):
+        self.broker.stop()
+
+
+PEERS = [Mosquitto, Mosquitto311, MosquittoTls, Scripted]
