@@ -15,6 +15,8 @@ class Amqp(Peer):
     about = "persistent, publisher confirms, in clear, to a durable queue of RabbitMQ, which has all cores"
 
     all_cores = True
+    # The second version of a durable queue's index costs RabbitMQ a quarter less, and is what it will have by itself.
+    queue = {"durable": True, "arguments": {"x-queue-version": 2}}
 
     def __init__(self, directory):
         self.rabbit = rabbit.Rabbit(directory, schedulers=len(os.sched_getaffinity(0)))
@@ -22,8 +24,7 @@ class Amqp(Peer):
         with self.rabbit.connect() as connection:
             channel = connection.channel()
             channel.exchange_declare(EXCHANGE, "topic", durable=True)
-            # The second version of its index costs RabbitMQ a quarter less, and is what it will have by itself.
-            channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-version": 2})
+            channel.queue_declare(QUEUE, **self.queue)
             channel.queue_bind(QUEUE, EXCHANGE, "bench.#")
 
     def body(self):
@@ -40,4 +41,11 @@ class Amqp(Peer):
         self.rabbit.stop()
 
 
-PEERS = [Amqp]
+class AmqpInMemory(Amqp):
+    """What its disk costs RabbitMQ is left out: its confirmations come one by one then."""
+    name = "amqp-memory"
+    about = "persistent, publisher confirms, in clear, to a queue that RabbitMQ keeps in memory; it has all cores"
+    queue = {"durable": False}
+
+
+PEERS = [Amqp, AmqpInMemory]
