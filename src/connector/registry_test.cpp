@@ -126,6 +126,10 @@ TEST(Validate, EveryExampleOfAFolderIsSound) {
   Registry registry;
   for (const auto& descriptor : registry.all()) {
     std::string path = "src/connector/" + descriptor.folder + "/examples";
+    for (const auto& outer : std::filesystem::directory_iterator(std::string(SLUICE_SOURCE_DIR) + "/src/connector")) {
+      if (std::filesystem::exists(outer.path() / descriptor.folder / "connector.cpp"))
+        path = "src/connector/" + outer.path().filename().string() + "/" + descriptor.folder + "/examples";
+    }
     int count = 0;
     for (const auto& entry : std::filesystem::directory_iterator(std::string(SLUICE_SOURCE_DIR) + "/" + path)) {
       auto body = parse(read(path + "/" + entry.path().filename().string()));
