@@ -107,6 +107,10 @@ class Peer:
         """Takes messages and acknowledges none of them."""
         raise NotImplementedError
 
+    def client_id(self, connection):
+        """The id by which the peer knows that connection (its resource, as the API shows it)."""
+        return connection["configuration"].get("clientId") or "sluice-" + connection["id"]
+
     def rival(self, connection_id):
         """Somebody else connects with the same client id; returns something with stop()."""
         raise NotImplementedError

@@ -344,7 +344,7 @@ def rival(c):
     c.send(devices)
     c.expect_all()
     other = c.keep(c.peer.rival(c.connection["id"]))
-    client_id = c.state()["configuration"].get("clientId") or "sluice-" + c.connection["id"]
+    client_id = c.peer.client_id(c.state())
     c.wait_event("connection-1003", "connection-1101", "connection-1103", "connection-1206",
                  where=lambda event: client_id in json.dumps(event["data"]) + event["message"].replace("with id", ""))
     c.send(devices, 3)

@@ -92,6 +92,9 @@ class Greengrass(Peer):
     def revoke(self):
         self._again([self.cloud.client.der])
 
+    def client_id(self, connection):
+        return THING
+
     def rival(self, connection_id):
         return Rival(self.plain)
 
