@@ -139,7 +139,7 @@ def tls_wrong_host(c):
 
 @scenario("The server's certificate comes from an authority that is not trusted: as above.", tls=True)
 def tls_unknown_ca(c):
-    false_server(c, "stranger", ["authority", "issuer", "ca ", "self-signed", "self signed", "trusted", "unable to get"])
+    false_server(c, "stranger", ["authority", "issuer", "ca ", "self-signed", "self signed", "trusted", "unable to get", "unknown ca"])
 
 
 # ---------------------------------------------------------------- credentials and rights
@@ -344,7 +344,7 @@ def rival(c):
     c.send(devices)
     c.expect_all()
     other = c.keep(c.peer.rival(c.connection["id"]))
-    client_id = c.state()["configuration"].get("clientId") or "sluice-" + c.connection["id"]
+    client_id = c.peer.client_id(c.connection["id"])
     c.wait_event("connection-1003", "connection-1101", "connection-1103", "connection-1206",
                  where=lambda event: client_id in json.dumps(event["data"]) + event["message"].replace("with id", ""))
     c.send(devices, 3)
