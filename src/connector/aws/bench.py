@@ -1,47 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The other ends of this connector for `./dev bench connectors`: every thing is there, every message is taken."""
-from connector_peer import Nginx, TlsNginx
+"""The other ends of this connector for `./dev bench connectors`: nginx as the data plane, which checks the client certificate and
+takes every message."""
+from connector_peer import TlsNginx
 
-from lib import kit
-
-LOCATION = "location / { return 200 '{\"message\":\"OK\"}'; }"
-
-
-def configuration(port, certificates, **more):
-    return {"region": "eu-central-1", "accountPrefix": "a1b2c3d4e5f6g7-ats", "accessKeyId": "AKIAEXAMPLE", "secretAccessKey": "example/secret",
-            "deviceType": "bench", "uplinkTopicPattern": "tpx/things/{DevEUI}/uplink", "downlinkEnabled": False,
-            "endpoint": f"localhost:{port}", "registryEndpoint": f"localhost:{port}", "trustedCaCertificate": certificates.text("ca.pem"), **more}
+ANSWER = """default_type application/json;
+    location /topics/ { return 200 '{"message":"OK","traceId":"5a1ae2f6-2f4c-4b4a-8f4e-0a1b2c3d4e5f"}'; }
+    location / { return 200 '{}'; }"""
 
 
 class Aws(TlsNginx):
+    """Devices are taken to be there: after the first message of each that is what is known of them."""
     name, connector = "aws", "actility-aws-iot"
-    wanted, count = 5_000, 60_000
-    about = "HTTPS with a client certificate to nginx, things looked up before"
+    wanted, count = 5_000, 40_000
+    about = "HTTPS with a client certificate, to nginx"
+    protocol = "SSL"
 
     def __init__(self, directory):
-        super().__init__(directory, LOCATION)
+        super().__init__(directory, ANSWER, asks=self.protocol == "SSL")
 
     def body(self):
         text = self.certificates.text
-        return configuration(self.port, self.certificates, certificateId="arn:aws:iot:eu-central-1:123456789012:cert/0a",
-                             certificate=text("client.pem"), privateKey=text("client.key"))
+        given = {"region": "eu-central-1", "accountPrefix": "bench-ats", "protocol": self.protocol, "accessKeyId": "AKIAEXAMPLE",
+                 "secretAccessKey": "example/secret", "deviceType": "bench", "createDevices": False, "downlinkEnabled": False,
+                 "uplinkTopicPattern": "tpx/things/{DevEUI}/uplink", "endpoint": f"localhost:{self.port}",
+                 "registryEndpoint": f"localhost:{self.port}", "trustedCaCertificate": text("ca.pem")}
+        if self.protocol == "SSL":
+            given |= {"certificateId": "arn:aws:iot:eu-central-1:123456789012:cert/0a1b2c", "certificate": text("client.pem"),
+                      "privateKey": text("client.key")}
+        return given
 
 
-class AwsSigned(Nginx):
-    name, connector = "aws-wss", "actility-aws-iot"
-    wanted, count = 5_000, 60_000
-    about = "HTTPS signed by Signature Version 4 to nginx, which does not check it"
-
-    def __init__(self, directory):
-        self.certificates = kit.Certificates(directory.parent / "certificates")
-        path = self.certificates.path
-        super().__init__(directory, f"""    listen 127.0.0.1:PORT ssl;
-    ssl_certificate {path('server.pem')};
-    ssl_certificate_key {path('server.key')};
-    {LOCATION}""")
-
-    def body(self):
-        return configuration(self.port, self.certificates, protocol="WSS")
+class AwsSigned(Aws):
+    name = "aws-signed"
+    about = "HTTPS signed by Signature Version 4, to nginx, which does not check the signature"
+    protocol = "WSS"
 
 
 PEERS = [Aws, AwsSigned]
