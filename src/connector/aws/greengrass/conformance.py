@@ -74,6 +74,9 @@ class Greengrass(Peer):
     def in_place(self, expression):
         return {"uplinkTopicPattern": f"in/{expression}/end"}
 
+    def shape(self, arrived):
+        return arrived.place.count("/"), [sign for sign in "+#\r\n\0" if sign in arrived.place]
+
     def well(self):
         self.cloud.well()
         if self.revoked:
