@@ -121,6 +121,8 @@ void read_configuration(Draft& draft, const object* stored) {
   auto configuration = configuration_of(draft.resource);
   drop_nulls(configuration);
   draft.kept_secret = has_mask(configuration);
+  // What every answer shows is stored: else writing back what was read would be a change, and a restart.
+  connector::show_defaults(*draft.connector, configuration);
   auto faults = connector::keep_masked(*draft.connector, configuration, stored != nullptr ? *stored : object());
   for (auto& fault : connector::validate(*draft.connector, configuration, json::text_or(draft.resource, "brand"))) {
     auto same = [&](const auto& other) { return other.path == fault.path; };  // a mask without a secret says it all

@@ -22,7 +22,8 @@ def chosen(config):
              if (whole or peer.fast) and (not folders or {folder, peer.name, peer.connector_id} & set(folders))]
     if folders and not peers:
         raise pytest.UsageError(f"no peer in src/connector/{' or '.join(folders)}/conformance.py")
-    return [(folder, peer, scenario) for folder, peer in peers for scenario in SCENARIOS.values() if whole or scenario.fast]
+    return [(folder, peer, scenario) for folder, peer in peers for scenario in SCENARIOS.values()
+            if whole or (scenario.fast and (peer.fast_scenarios is None or scenario.name in peer.fast_scenarios))]
 
 
 def pytest_generate_tests(metafunc):

@@ -34,6 +34,7 @@ class Peer:
     connector_id = ""      # "actility-mqtt-iot"
     tls = False            # the port speaks TLS with certificates.path("server.pem"); clients trust certificates' ca.pem
     fast = False           # taken for `./dev test`, too: one for each connector
+    fast_scenarios = None  # where another fast peer of the connector has the rest: only these there (set of names)
     size_limit = None      # bytes of the largest message that the peer takes; None: none that a test could reach
     # Scenario -> why this protocol has no such thing.
     without = {}
@@ -72,9 +73,10 @@ class Peer:
         raise NotImplementedError
 
     def shape(self, arrived):
-        """What a value that stays in its place cannot change: by default how often each separator is in `place`, and the
-        headers' names."""
-        return tuple(arrived.place.count(sign) for sign in "/?&#=+*\r\n"), tuple(sorted(arrived.headers))
+        """What a value that stays in its place cannot change: by default, as for an MQTT topic, the number of levels, what
+        no topic may hold, and the headers' names."""
+        return (arrived.place.count("/"), tuple(sign for sign in "+#\r\n\0" if sign in arrived.place),
+                tuple(sorted(arrived.headers)))
 
     # Each of these changes how it behaves from now on; well() puts all back.
     def well(self):
@@ -108,6 +110,10 @@ class Peer:
     def rival(self, connection_id):
         """Somebody else connects with the same client id; returns something with stop()."""
         raise NotImplementedError
+
+    def client_id(self, connection_id):
+        """The id that body() connects with: what the event of a rival must name."""
+        return "sluice-" + connection_id
 
     def renew(self):
         """Ends the validity of the credentials in use (certificate, token) and returns the configuration (dict) of new

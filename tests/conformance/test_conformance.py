@@ -139,7 +139,7 @@ def tls_wrong_host(c):
 
 @scenario("The server's certificate comes from an authority that is not trusted: as above.", tls=True)
 def tls_unknown_ca(c):
-    false_server(c, "stranger", ["authority", "issuer", "ca ", "self-signed", "self signed", "trusted", "unable to get"])
+    false_server(c, "stranger", ["authority", "issuer", "unknown ca", "self-signed", "self signed", "trusted", "unable to get"])
 
 
 # ---------------------------------------------------------------- credentials and rights

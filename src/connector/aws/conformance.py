@@ -49,6 +49,9 @@ class Aws(Peer):
     def in_place(self, expression):
         return {"uplinkTopicPattern": f"in/{expression}/end"}
 
+    def shape(self, arrived):
+        return arrived.place.count("/"), [sign for sign in "+#\r\n\0" if sign in arrived.place]
+
     def well(self):
         self.cloud.well()
 

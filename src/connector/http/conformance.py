@@ -115,6 +115,7 @@ class Https(Http):
     name = "https"
     fast = True
     tls = True
+    fast_scenarios = {"tls_expired", "tls_wrong_host", "tls_unknown_ca", "wrong_password", "renewed", "cut_half_way"}
 
     def wrong_secret(self):
         """A client certificate of an authority that the server does not know."""

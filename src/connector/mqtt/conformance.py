@@ -20,10 +20,6 @@ def packet_of(payload):
     return 1 + 3 + 2 + len("up/70B3D5E75E000001") + 2 + 1 + payload
 
 
-def topic_shape(arrived):
-    return arrived.place.count("/"), [sign for sign in "+#\r\n\0" if sign in arrived.place]
-
-
 class Mosquitto(Peer):
     name = "mqtt"
     connector_id = "actility-mqtt-iot"
@@ -93,9 +89,6 @@ class Mosquitto(Peer):
     def in_place(self, expression):
         return {"uplinkTopicPattern": f"in/{expression}/end"}
 
-    def shape(self, arrived):
-        return topic_shape(arrived)
-
     def wrong_secret(self):
         return {"password": "wrong-" + SECRET}
 
@@ -154,6 +147,7 @@ class Mosquitto311(Mosquitto):
 class MosquittoTls(Mosquitto):
     name = "mqtt-tls"
     tls = True
+    fast_scenarios = {"tls_expired", "tls_wrong_host", "tls_unknown_ca", "wrong_password", "rights_revoked", "renewed", "cut_half_way"}
     user = "flow-client"  # the certificate's common name
     without = {**Mosquitto.without, "rival": "needs a client id alone: see mqtt"}
 
@@ -177,6 +171,7 @@ class Scripted(Peer):
     name = "mqtt-scripted"
     connector_id = "actility-mqtt-iot"
     fast = True
+    fast_scenarios = {"one_of_a_batch", "rights_revoked", "rival", "size_limit"}
     size_limit = 60000
     without = NO_STATUS
 
@@ -221,9 +216,6 @@ class Scripted(Peer):
 
     def in_place(self, expression):
         return {"uplinkTopicPattern": f"in/{expression}/end"}
-
-    def shape(self, arrived):
-        return topic_shape(arrived)
 
     def wrong_secret(self):
         return {"password": "wrong-" + SECRET}

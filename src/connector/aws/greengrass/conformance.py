@@ -15,6 +15,9 @@ NO_STATUS = {f"status_{status}": "MQTT has no statuses of this kind" for status 
 
 class Greengrass(Peer):
     name = "aws-greengrass"
+    # The rest in the fast form: by the connector whose parts it is made of.
+    fast_scenarios = {"refused", "black_hole_in_mid_run", "wrong_password", "rights_revoked", "renewed", "restart_in_flight",
+                      "one_of_a_batch", "size_limit", "breakout", "command", "tls_expired"}
     connector_id = "actility-aws-iot-greengrass"
     tls = True
     fast = True
@@ -70,6 +73,9 @@ class Greengrass(Peer):
 
     def in_place(self, expression):
         return {"uplinkTopicPattern": f"in/{expression}/end"}
+
+    def shape(self, arrived):
+        return arrived.place.count("/"), [sign for sign in "+#\r\n\0" if sign in arrived.place]
 
     def well(self):
         self.cloud.well()

@@ -16,6 +16,9 @@ PREFIX = "in-"
 
 class EventHub(_outer.Kafka):
     name = "event-hub"
+    # The rest in the fast form: by the connector whose parts it is made of.
+    fast_scenarios = {"refused", "black_hole_in_mid_run", "wrong_password", "rights_revoked", "renewed", "restart_in_flight",
+                      "one_of_a_batch", "size_limit", "breakout", "command", "tls_expired"}
     connector_id = "actility-azure-event-hub"
     tls = True
     mechanism = "PLAIN"
