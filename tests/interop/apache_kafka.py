@@ -38,7 +38,8 @@ def jars(version):
     (folder / "pom.xml").write_text(POM.format(version=version))
     try:
         got = subprocess.run([MAVEN, "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars",
-                              "-DincludeScope=runtime"], cwd=folder, capture_output=True, text=True, timeout=540, stdin=subprocess.DEVNULL)
+                              "-DincludeScope=runtime"],
+                             cwd=folder, capture_output=True, text=True, timeout=540, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired as error:
         raise Unavailable("Maven took longer than 9 minutes; what it has got it keeps, try again") from error
     if got.returncode != 0:

@@ -415,7 +415,8 @@ class Group:
 class Broker:
     """The broker, listening on 127.0.0.1. `topics`: name -> number of partitions. `users`: name -> password, or for PLAIN a
     tuple of those that are right; given, clients have to log in by one of `mechanisms`. `tls`: kit.Certificates,
-    `client_certificates`: clients must show one of its authority. Everything it keeps is kept over kill() and start(), but producers' and members' connections.
+    `client_certificates`: clients must show one of its authority. Everything it keeps is kept over kill() and
+    start(), but producers' and members' connections.
 
     Attributes that change how it behaves (any thread, at any time):
     refuse_logins; denied (topics refused in every request) and denied_writes (in Produce alone); key_errors (key of a record
