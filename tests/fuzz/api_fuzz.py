@@ -86,7 +86,21 @@ class World:
             if status != 201:
                 raise Found(f"no key for a {role}: {status} {text}")
             key = json.loads(text)
-            self.tokens[role] = kit.Api(self.sluice.url, key["clientSecret"], key["clientId"]).token
+            self.tokens[role] = self.log_in(key)
+
+    def log_in(self, key):
+        """A key's token. What was made up before may have used up the tries of this address: that ends after a while."""
+        form = urllib.parse.urlencode({"grant_type": "client_credentials", "client_id": key["clientId"],
+                                       "client_secret": key["clientSecret"]}).encode()
+        for _ in range(60):
+            status, text, headers = self.ask("POST", "/iot-flow/v1/oauth/token", form,
+                                             {"Content-Type": "application/x-www-form-urlencoded"})
+            if status == 200:
+                return json.loads(text)["access_token"]
+            if status not in (429, None):
+                raise Found(f"a new key does not log in: {status} {text}")
+            time.sleep(min(30, int(headers.get("Retry-After") or 1)))
+        raise Found("logins are refused for longer than half an hour")
 
     def ask(self, method, target, body, headers, stream=False):
         try:

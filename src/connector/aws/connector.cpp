@@ -123,14 +123,25 @@ class AwsConnector : public Connector {
   // by a handshake alone, since with TLS 1.3 a refused certificate shows behind it. What it answers matters little, as
   // the rights to publish say nothing of the right to look at retained messages.
   awaitable<Result<void>> reach() {
+    auto started = std::chrono::steady_clock::now();
+    auto answer = co_await ask_for_anything();
+    // A server that refuses our certificate closes at once, and its reason may be lost to the reset: the same question
+    // again mostly brings it.
+    if (!answer && answer.error().kind == ErrorKind::not_connected &&
+        std::chrono::steady_clock::now() - started < std::chrono::seconds(1)) {
+      answer = co_await ask_for_anything();
+    }
+    if (!answer) co_return verdict_of(answer.error());
+    if (is_credential_fault(*answer) || answer->status == 407) co_return verdict_of(*answer);
+    co_return Result<void>();
+  }
+
+  awaitable<Result<HttpResponse>> ask_for_anything() {
     auto request = configuration_->post;
     request.method = "GET";
     request.timeout = request.connect_timeout = step_limit();
     finish(request, "/retainedMessage", {{"maxResults", "1"}});
-    auto answer = co_await calls_.run(std::move(request));
-    if (!answer) co_return verdict_of(answer.error());
-    if (is_credential_fault(*answer) || answer->status == 407) co_return verdict_of(*answer);
-    co_return Result<void>();
+    co_return co_await calls_.run(std::move(request));
   }
 
   awaitable<Result<void>> open_session(std::size_t number) {
