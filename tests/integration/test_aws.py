@@ -205,7 +205,8 @@ def test_a_thing_is_made_before_its_first_message(api, cloud, device):
     device.send()
     cloud.wait(4)
     assert not [call for call in cloud.calls[count:] if call.subject == device.eui], cloud.calls[count:]
-    assert pending(api, connection) == 0 and not letters(api, connection)
+    kit.wait_for(lambda: pending(api, connection) == 0, what="the queue to be empty")
+    assert not letters(api, connection)
 
 
 def test_many_devices_at_once(api, cloud, binder):

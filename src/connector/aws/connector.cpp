@@ -5,6 +5,9 @@
 #include "connector/connector.h"
 
 #include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "base/codec.h"
@@ -12,6 +15,7 @@
 #include "connector/aws/calls.h"
 #include "connector/aws/configuration.h"
 #include "connector/aws/sessions.h"
+#include "net/dial.h"
 
 namespace sluice::connector::aws {
 namespace {
@@ -90,6 +94,7 @@ class AwsConnector : public Connector {
   awaitable<void> close() override {
     open_ = false;
     stopped_ = true;
+    end_dial();
     if (things_) things_->stop();
     calls_.stop();
     co_await close_all(host_.executor(), sessions_);
@@ -123,17 +128,50 @@ class AwsConnector : public Connector {
   // by a handshake alone, since with TLS 1.3 a refused certificate shows behind it. What it answers matters little, as
   // the rights to publish say nothing of the right to look at retained messages.
   awaitable<Result<void>> reach() {
-    auto started = std::chrono::steady_clock::now();
     auto answer = co_await ask_for_anything();
-    // A server that refuses our certificate closes at once, and its reason may be lost to the reset: the same question
-    // again mostly brings it.
-    if (!answer && answer.error().kind == ErrorKind::not_connected &&
-        std::chrono::steady_clock::now() - started < std::chrono::seconds(1)) {
-      answer = co_await ask_for_anything();
+    if (!answer) {
+      if (auto refusal = co_await refusal_of_certificate(answer.error())) co_return *refusal;
+      co_return verdict_of(answer.error());
     }
-    if (!answer) co_return verdict_of(answer.error());
     if (is_credential_fault(*answer) || answer->status == 407) co_return verdict_of(*answer);
     co_return Result<void>();
+  }
+
+  // With TLS 1.3 a server refuses our certificate behind the handshake and closes; to who is sending then its reason is
+  // lost. Who says nothing reads it.
+  awaitable<std::optional<Error>> refusal_of_certificate(const Error& failure) {
+    constexpr milliseconds kMost{1000};
+    if (failure.kind != ErrorKind::not_connected || configuration_->signs || stopped_) co_return std::nullopt;
+    auto options = configuration_->client.transport;
+    options.host = configuration_->data.host;
+    options.port = configuration_->data.port;
+    options.alpn.clear();
+    dial_ = std::make_unique<net::Dial>(host_.executor(), std::move(options));
+    boost::asio::steady_timer limit(host_.executor(), std::min(kMost, step_limit()));
+    limit.async_wait([this](boost::system::error_code ec) {
+      if (!ec) end_dial();
+    });
+    std::string phase;
+    auto made = co_await dial_->run(phase, kMost);
+    std::optional<Error> refusal;
+    if (made) {
+      asked_ = std::move(*made);
+      std::array<char, 1> byte{};
+      auto [ec, count] = co_await asked_->read(boost::asio::buffer(byte));
+      if (ec) refusal = net::transport_error(ec).wrap("requesting " + configuration_->data.authority());
+    } else {
+      refusal = made.error().wrap(phase);
+    }
+    limit.cancel();
+    asked_.reset();
+    dial_.reset();
+    if (refusal && refusal->kind != ErrorKind::bad_config) refusal.reset();
+    co_return refusal;
+  }
+
+  void end_dial() {
+    if (dial_) dial_->cancel();
+    if (asked_) asked_->abort();
   }
 
   awaitable<Result<HttpResponse>> ask_for_anything() {
@@ -230,7 +268,9 @@ class AwsConnector : public Connector {
   Calls calls_;
   std::unique_ptr<Things> things_;
   std::vector<ClientPtr> sessions_;
-  std::string fixed_topic_;  // where it is the same for every message
+  std::unique_ptr<net::Dial> dial_;        // while a refusal is looked into
+  std::unique_ptr<net::Transport> asked_;  // then
+  std::string fixed_topic_;                // where it is the same for every message
   std::chrono::steady_clock::time_point open_until_;
   bool open_ = false, stopped_ = false;
 };
