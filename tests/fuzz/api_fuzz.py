@@ -403,7 +403,7 @@ class Fuzz:
                 self.world.contract.check(method, target, status, got, text)
             except contract.Breach as breach:
                 raise Found(str(breach)) from None
-        elif status not in (400, 404, 405, 501):
+        elif status not in (400, 404, 405, 413, 501):
             raise Found(f"answered {status} to an unknown method")
         self.learn(method, target, status, text)
 
