@@ -556,6 +556,7 @@ TEST_F(PumpTest, WhatIsNewGoesOutBesideTheBacklog) {
   for (int i = 1; i <= 6000; ++i)
     backlog.emplace_back(1 + i % 100, i);
   add_many(backlog);
+  run_until([&] { return counted(Counter::uplinks) == 6000; });
   open();
   run_until([&] { return pump_->catching_up(); });
   wait_held(10);
