@@ -32,13 +32,34 @@ def find_peers():
     return found
 
 
+def peers_cpu_seconds():
+    """Used so far by this process and all it has started, which but for the load are the peers."""
+    ticks, parents = {}, {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue  # it has ended meanwhile
+        pid = int(path.parent.name)
+        parents[pid] = int(fields[1])
+        ticks[pid] = int(fields[11]) + int(fields[12])
+    ours = {os.getpid()}
+    while True:
+        more = {pid for pid, parent in parents.items() if parent in ours} - ours
+        if not more:
+            return sum(ticks.get(pid, 0) for pid in ours) / os.sysconf("SC_CLK_TCK")
+        ours |= more
+
+
 # ---- one run
 
-def measure(kind, options):
+def measure(kind, options, cores):
     name = kind.name
     home = HOME / f"{time.time_ns()}-{name}"
     count = options.count or kind.count
     home.mkdir(parents=True)
+    # And with this process all that the peer starts.
+    os.sched_setaffinity(0, set(cores) if kind.all_cores else {cores[0]})
     peer = kind(home / "peer")
     rounds = []
     try:
@@ -47,15 +68,17 @@ def measure(kind, options):
         before = peer.arrived()
         for i in range(options.rounds):
             command = ["taskset", "-c", options.core, LOAD, file, "--count", count, "--warm-up", min(5000, count // 4)]
+            cpu = peers_cpu_seconds()
             run = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=600)
             if run.returncode == 2 or not run.stdout:
                 raise SystemExit(f"{name}: {run.stderr.strip()}")
             result = json.loads(run.stdout)
+            result["peerCpuSeconds"] = peers_cpu_seconds() - cpu
             after = peer.arrived()
             result["arrived"] = after - before if after is not None else None
             before = after
             rounds.append(result)
-            print(f"  {name}, round {i + 1}: {result['perSecond']:,.0f} msg/s, {result['perCpuSecond']:,.0f} a CPU second, at most "
+            print(f"  {name}, round {i + 1}: {result['perSecond']:,.0f} msg/s, {result['perCpuSecond']:,.0f} a CPU second, peer {count / max(result['peerCpuSeconds'], 0.01):,.0f}, at most "
                   f"{result['peakInFlight']} in flight, acknowledged {result['acknowledged']:,}, arrived {result['arrived']}, errors "
                   f"{result['errors']}", flush=True)
     finally:
@@ -64,6 +87,7 @@ def measure(kind, options):
     row = {"name": name, "about": kind.about, "wanted": kind.wanted, **middle,
            "perSecond": statistics.median(result["perSecond"] for result in rounds),
            "perCpuSecond": statistics.median(result["perCpuSecond"] for result in rounds),
+           "peerPerCpuSecond": statistics.median(count / max(result["peerCpuSeconds"], 0.01) for result in rounds),
            "sent": sum(result["sent"] for result in rounds), "acknowledged": sum(result["acknowledged"] for result in rounds),
            "arrived": None if rounds[0]["arrived"] is None else sum(result["arrived"] for result in rounds),
            "losses": sum((result["losses"] for result in rounds), [])}
@@ -75,12 +99,12 @@ def measure(kind, options):
 # ---- the report
 
 def report(rows):
-    lines = ["| connector | msg/s | msg per CPU second | in flight at most | sent / acknowledged / arrived | resident at most | wanted |",
-             "|" + " --- |" * 7]
+    lines = ["| connector | msg/s | msg per CPU second | the same of the peer | in flight at most | sent / acknowledged / arrived | resident at "
+             "most | wanted |", "|" + " --- |" * 8]
     for row in rows:
         arrived = "cannot tell" if row["arrived"] is None else f"{row['arrived']:,}"
-        lines.append(f"| {row['name']}: {row['about']} | {row['perSecond']:,.0f} | {row['perCpuSecond']:,.0f} | {row['peakInFlight']} of "
-                     f"{row['maxInFlight']} | {row['sent']:,} / {row['acknowledged']:,} / {arrived} | {row['peakResidentMb']:.0f} MB | at "
+        lines.append(f"| {row['name']}: {row['about']} | {row['perSecond']:,.0f} | {row['perCpuSecond']:,.0f} | "
+                     f"{row['peerPerCpuSecond']:,.0f} | {row['peakInFlight']} of {row['maxInFlight']} | {row['sent']:,} / {row['acknowledged']:,} / {arrived} | {row['peakResidentMb']:.0f} MB | at "
                      f"least {row['wanted']:,} |")
     return "\n".join(lines)
 
@@ -99,8 +123,7 @@ def main():
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there is {', '.join(peers)}")
     HOME.mkdir(parents=True, exist_ok=True)
-    os.sched_setaffinity(0, {cores[0]})  # and with it all peers
-    rows = [measure(peers[name], options) for name in options.names or peers]
+    rows = [measure(peers[name], options, cores) for name in options.names or peers]
     text = report(rows)
     print("\n" + text)
     (HOME / "result.json").write_text(json.dumps(rows, indent=1))

@@ -17,14 +17,14 @@ def load(path):
 
 
 class Peer:
-    """A server and the configuration that reaches it. All of it runs on the peers' core: the bench is bound to it, and its children
-    with it."""
+    """A server and the configuration that reaches it. It runs on the peers' core: the bench is bound to it, and its children with it."""
 
     name = ""       # of the row, and the word of the command line
     connector = ""  # "actility-mqtt-iot"
     about = ""      # what is measured, for the report
     wanted = 0      # messages a second
     count = 50_000  # messages a round: some seconds' worth
+    all_cores = False  # where one core is too little for the peer: it may take what the connector leaves of the other, too
 
     def __init__(self, directory):
         """Starts it; `directory` is its own and does not exist yet."""
@@ -90,14 +90,14 @@ http {{
 
 
 class TlsNginx(Nginx):
-    """nginx that asks for a client's certificate."""
+    """nginx over TLS that, where it `asks`, takes only who shows a client certificate of certificates' ca.pem."""
 
-    def __init__(self, directory, location):
+    def __init__(self, directory, location, asks=True):
         self.certificates = kit.Certificates(directory.parent / "certificates")
         path = self.certificates.path
         super().__init__(directory, f"""    listen 127.0.0.1:PORT ssl;
     ssl_certificate {path('server.pem')};
     ssl_certificate_key {path('server.key')};
     ssl_client_certificate {path('ca.pem')};
-    ssl_verify_client on;
+    ssl_verify_client {'on' if asks else 'off'};
     {location}""")

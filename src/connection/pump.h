@@ -89,6 +89,8 @@ class Pump : public std::enable_shared_from_this<Pump> {
   // Halts and continues handing out; what is in flight is settled as ever. From any thread.
   void set_paused(bool paused);
   [[nodiscard]] bool paused() const { return paused_; }
+  // More waits on the disk than is kept in memory: new messages of other devices go before it.
+  [[nodiscard]] bool catching_up() const { return catching_up_; }
   // From any thread.
   void on_pending(std::vector<queue::Pending> entries);
   // Entries up to and including `place` were taken off the list over its bounds. From any thread.

@@ -557,6 +557,7 @@ TEST_F(PumpTest, WhatIsNewGoesOutBesideTheBacklog) {
     backlog.emplace_back(1 + i % 100, i);
   add_many(backlog);
   open();
+  run_until([&] { return pump_->catching_up(); });
   wait_held(10);
   add_many({{500, 7001}, {501, 7002}, {500, 7003}, {7, 7004}});
   run_until([&] { return counted(Counter::uplinks) == 6004; });

@@ -176,6 +176,13 @@ awaitable<void> Client::read_loop() {
 awaitable<Result<void>> Client::read_more() {
   if (input_.size() - input_end_ < kReadSize / 4) input_.resize(std::max(kReadSize, input_.size() * 2));
   auto [ec, count] = co_await transport_->read(asio::buffer(input_.data() + input_end_, input_.size() - input_end_));
+  if (ec && state_ == State::open && closed_by_peer(ec)) {
+    // MQTT 3.1.1 has no word for the reason, and mosquitto 2.0 sends none with 5 either.
+    co_return Error{ErrorKind::not_connected,
+                    "the broker closed the connection and gave no reason, as it does when another client takes the "
+                    "client id '" +
+                        options_.client_id + "'"};
+  }
   if (ec) co_return transport_error(ec);
   input_end_ += count;
   last_read_ = Clock::now();

@@ -243,8 +243,12 @@ Result<std::unique_ptr<Transport>> make_transport(const asio::any_io_executor& e
   return std::unique_ptr<Transport>(std::make_unique<WebSocketTransport>(executor, std::move(*context), options));
 }
 
+bool closed_by_peer(const error_code& ec) {
+  return ec == asio::error::eof || ec == ssl::error::stream_truncated || ec == websocket::error::closed;
+}
+
 Error transport_error(const error_code& ec) {
-  if (ec == asio::error::eof || ec == ssl::error::stream_truncated || ec == websocket::error::closed) {
+  if (closed_by_peer(ec)) {
     return {ErrorKind::not_connected, "the broker closed the connection"};
   }
   if (ec.category() == asio::error::get_ssl_category()) {

@@ -61,6 +61,9 @@ class Transport {
 Result<std::unique_ptr<Transport>> make_transport(const boost::asio::any_io_executor& executor,
                                                   const TransportOptions& options);
 
+// Whether the peer has closed the connection in an orderly way, as opposed to a reset.
+bool closed_by_peer(const boost::system::error_code& ec);
+
 // The text and kind of a failed read or write: a broker that refuses our certificate says so only there with TLS 1.3.
 Error transport_error(const boost::system::error_code& ec);
 

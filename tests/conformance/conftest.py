@@ -63,12 +63,12 @@ def rigs(tmp_path_factory, fault_certificates):
     made.end()
 
 
-def run_scenario(rigs, peer_class, scenario):
+def run_scenario(rigs, peer_class, scenario, whole=False):
     """Runs one; what is not applicable is skipped with its reason, and never without one."""
     reason = not_applicable(peer_class, scenario)
     if reason:
         pytest.skip(reason)
-    case = Case(rigs.get(peer_class))
+    case = Case(rigs.get(peer_class), whole)
     try:
         scenario.run(case)
         case.expect_books()

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+import conformance.test_conformance  # noqa: F401: registers the scenarios
 from conformance import table
 from conformance.case import SCENARIOS, Case, Scenario, discover
 from conformance.conftest import run_scenario

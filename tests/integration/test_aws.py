@@ -328,7 +328,7 @@ def test_a_throttled_registry_holds_up_new_devices_only(api, cloud, device, bind
     connect(api, cloud)
     device.send()
     cloud.wait(1)
-    cloud.throttle()
+    cloud.throttle(actions=RIGHTS)
     other = kit.Device(binder, "70B3D5E75E0000AB", kit.AS_ID, kit.AS_KEY, kit.CLIMATE)
     other.send()
     device.send()
@@ -355,10 +355,11 @@ def test_commands(api, cloud, network, way):
     cloud.publish(f"tpx/things/{device.eui}/downlink", json.dumps(
         {"DevEUI_downlink": {"DevEUI": device.eui, "payload": {"interval": 60}, "CorrelationID": "0123456789abcdef"}}))
     request = network.wait(1)[0]
-    assert f"DevEUI={device.eui}" in request["path"] and "FPort=7" in request["path"] and "Payload=01003c" in request["path"].lower()
+    assert f"DevEUI={device.eui}" in request["path"] and "payload=01003c" in request["path"].lower()
     # The device of the topic, where the body names none.
     cloud.publish(f"tpx/things/{device.eui}/downlink", '{"DevEUI_downlink":{"payload_hex":"AB"}}')
-    assert "Payload=AB" in network.wait(2)[1]["path"]
+    path = network.wait(2)[1]["path"]
+    assert f"DevEUI={device.eui}" in path and "FPort=7" in path and "Payload=AB" in path
     if way == "wss":
         assert cloud.upgrades == 1
     # The session breaks and comes back; commands pass again.
@@ -386,11 +387,24 @@ def test_several_sessions_share_the_commands(api, cloud, network):
     assert len(network.requests) == 30, "a command came twice"
 
 
-def test_a_denied_subscription_is_told(api, cloud):
-    cloud.client.denied.add("iot:Subscribe")
-    connection = connect(api, cloud, "443", state="", endpoint=f"localhost:{cloud.edge}", mqttPort=cloud.edge)
+@pytest.mark.parametrize("right, version, word", [("iot:Subscribe", "5", "subscri"), ("iot:Subscribe", "3.1.1", "subscri"),
+                                                  ("iot:Connect", "5", "not authorised")])
+def test_a_right_that_the_session_lacks_is_told(api, cloud, right, version, word):
+    cloud.client.denied.add(right)
+    connection = connect(api, cloud, "443", state="", endpoint=f"localhost:{cloud.edge}", mqttPort=cloud.edge, mqttVersion=version)
     got = api.wait_state(connection["id"], "AUTHENTICATION_FAILED")
-    assert "subscri" in got["stateReason"]["message"].lower(), got
+    assert word in got["stateReason"]["message"].lower(), got
+
+
+def test_a_session_that_is_ended_without_a_word(api, cloud):
+    """MQTT 3.1.1 gives AWS no other way to say that a policy forbids it."""
+    cloud.client.denied.add("iot:Connect")
+    connection = connect(api, cloud, "443", state="", endpoint=f"localhost:{cloud.edge}", mqttPort=cloud.edge, mqttVersion="3.1.1")
+    got = api.wait_state(connection["id"], "UNREACHABLE", "AUTHENTICATION_FAILED")
+    assert got["stateReason"]["message"]
+    cloud.well()
+    api.post(f"/connections/{connection['id']}/restart")
+    api.wait_state(connection["id"], "OPENED")
 
 
 # ---------------------------------------------------------------- credentials
@@ -411,7 +425,8 @@ def test_a_wrong_secret_without_commands(api, cloud, device):
     connection = connect(api, cloud, "wss", state="", secretAccessKey="wrong-planted/secret", downlinkEnabled=False)
     device.send()
     api.wait_state(connection["id"], "AUTHENTICATION_FAILED")
-    assert pending(api, connection) == 1 and not letters(api, connection) and not cloud.messages
+    kit.wait_for(lambda: pending(api, connection) == 1, what="the message to wait")
+    assert not letters(api, connection) and not cloud.messages
     api.patch(f"/connections/{connection['id']}", {"configuration": {"secretAccessKey": SECRET}})
     cloud.wait(1)
 
@@ -428,7 +443,8 @@ def test_a_certificate_that_is_not_registered(api, sluice, cloud, device, pki):
     connection = connect(api, cloud, state="", **other)
     device.send()
     api.wait_state(connection["id"], "AUTHENTICATION_FAILED", seconds=20)
-    assert pending(api, connection) == 1 and not letters(api, connection) and not cloud.messages
+    kit.wait_for(lambda: pending(api, connection) == 1, what="the message to wait")
+    assert not letters(api, connection) and not cloud.messages
     cloud.register(pki.text("stranger.pem"))
     api.post(f"/connections/{connection['id']}/restart")
     cloud.wait(1)
@@ -441,7 +457,8 @@ def test_a_certificate_of_another_authority(api, cloud, device, pki, downlinks):
     connection = connect(api, cloud, state="", downlinkEnabled=downlinks, **other)
     device.send()
     api.wait_state(connection["id"], "AUTHENTICATION_FAILED", seconds=20)
-    assert pending(api, connection) == 1 and not letters(api, connection)
+    kit.wait_for(lambda: pending(api, connection) == 1, what="the message to wait")
+    assert not letters(api, connection)
 
 
 def test_a_certificate_revoked_in_mid_run(api, cloud, device):
@@ -505,7 +522,7 @@ def test_a_trial_leaves_nothing_behind(api, cloud, device, way):
     now = api.get(f"/connections/{running['id']}")
     assert now["state"] == "OPENED" and now["startupTime"] == started  # not expelled by its own name
     wrong = {"secretAccessKey": "wrong-planted"} if way == "wss" else {
-        "certificate": cloud.certificates.text("stranger.pem"), "privateKey": cloud.certificates.text("stranger.key")}
+        "certificate": cloud.certificates.foreign.text("client.pem"), "privateKey": cloud.certificates.foreign.text("client.key")}
     body["configuration"].update(wrong)
     got = api.post("/connections/test", {**body, "uplink": report})
     assert not got["ok"] and got["state"] == "AUTHENTICATION_FAILED" and "wrong-planted" not in json.dumps(got), got

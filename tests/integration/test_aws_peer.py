@@ -250,10 +250,11 @@ def test_mqtt_by_certificate_and_alpn(cloud):
         assert len(capture.wait(3)) == 3
     finally:
         capture.stop()
-    cloud.client.denied.add("iot:Connect")
-    assert not mosquitto_pub(cloud, cloud.edge, "--tls-alpn", aws.ALPN_MQTT)
+    for right in ("iot:Connect", "iot:Publish"):
+        cloud.client.denied = {right}
+        for version in ("311", "5"):
+            assert not mosquitto_pub(cloud, cloud.edge, "--tls-alpn", aws.ALPN_MQTT, "-V", version)
     cloud.client.denied = {"iot:Publish"}
-    assert not mosquitto_pub(cloud, cloud.edge, "--tls-alpn", aws.ALPN_MQTT)
     assert call(cloud, cloud.port443, "POST", TOPIC, b"{}", certificate="client", alpn=aws.ALPN_HTTP)[0] == 403
     cloud.well()
     assert call(cloud, cloud.port443, "POST", TOPIC, b"{}", certificate="client", alpn=aws.ALPN_HTTP)[0] == 200

@@ -462,8 +462,8 @@ REGISTRY = [
 
 def bridge(tls, port, first=b"", inspect=None):
     """Bytes both ways between a TLS client and a local port until one ends. One thread does both: a TLS socket must not be
-    read and written at once. `inspect(bytes)` sees what the client sends; (bytes, answer) go on to the port and back, None
-    hangs up."""
+    read and written at once. `inspect(bytes)` sees what the client sends; it gives what goes on, what goes back, and whether
+    that is the end."""
     with socket.create_connection(("127.0.0.1", port), 5) as plain:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if first:
@@ -477,12 +477,11 @@ def bridge(tls, port, first=b"", inspect=None):
                 if not data:
                     return
                 if inspect:
-                    got = inspect(data)
-                    if got is None:
-                        return
-                    data, answer = got
+                    data, answer, ends = inspect(data)
                     if answer:
                         tls.sendall(answer)
+                    if ends:
+                        return
                 plain.sendall(data)
             if plain in readable:
                 data = plain.recv(65536)
@@ -492,30 +491,35 @@ def bridge(tls, port, first=b"", inspect=None):
 
 
 class Watch:
-    """Reads a client's MQTT 3.1.1 and does what AWS's policies do: a denied connect or publish ends the session without a
-    word, a denied subscription is answered 0x80."""
+    """Reads a client's MQTT and does what AWS's policies do: a denied connect or publish ends the session (MQTT 5: with a
+    word, 0x87), a denied subscription is refused."""
 
     def __init__(self, cloud, caller, name):
-        self.cloud, self.caller, self.name, self.buffer = cloud, caller, name, b""
+        self.cloud, self.caller, self.name, self.buffer, self.version = cloud, caller, name, b"", 4
 
     def __call__(self, data):
+        """(what goes on to the broker, what goes back, whether it ends then)"""
         self.buffer += data
         forward, answer = b"", b""
         while True:
             packet = self.packet()
             if packet is None:
-                return forward, answer
+                return forward, answer, False
             kind, body = packet[0] >> 4, self.body
             if kind == 1:
+                self.version = body[6]
                 at = 10
+                if self.version == 5:
+                    assert body[at] < 0x80, "more properties than a client of these tests has"
+                    at += 1 + body[at]
                 size, = struct.unpack_from(">H", body, at)
                 self.cloud.sessions.append((body[at + 2:at + 2 + size].decode(), self.name))
                 if "iot:Connect" in self.caller.denied:
-                    return None
+                    return b"", b"\x20\x03\0\x87\0" if self.version == 5 else b"", True
             if kind == 3 and "iot:Publish" in self.caller.denied:
-                return None
+                return b"", b"\xe0\x01\x87" if self.version == 5 else b"", True
             if kind == 8 and "iot:Subscribe" in self.caller.denied:
-                answer += bytes([0x90, 3]) + body[:2] + b"\x80"
+                answer += b"\x90\x04" + body[:2] + b"\0\x87" if self.version == 5 else b"\x90\x03" + body[:2] + b"\x80"
                 continue
             forward += packet
 

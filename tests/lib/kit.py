@@ -254,7 +254,7 @@ class Capture:
         self.ready = threading.Event()
         self.child = subprocess.Popen(
             ["stdbuf", "-oL", "mosquitto_sub", "-d", "-h", "127.0.0.1", "-p", str(port), "-q", "1", "-t", topic,
-             "-F", "\x1e%t %p", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+             "-F", "\x1e%t\x1f%p", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
         assert self.ready.wait(10), "mosquitto_sub got no subscription"
@@ -262,7 +262,7 @@ class Capture:
     def _read(self):
         for line in self.child.stdout:
             if line.startswith("\x1e"):
-                topic, _, text = line[1:].rstrip("\n").partition(" ")
+                topic, _, text = line[1:].rstrip("\n").partition("\x1f")
                 with self.condition:
                     self.messages.append((topic, text))
                     self.condition.notify_all()

@@ -27,7 +27,7 @@ class Rabbit:
 
     WATCHER, WORD = "watch", "word-of-the-watcher"
 
-    def __init__(self, directory, certificates=None, config="", port=None, tls_port=None, password="s3cr3t"):
+    def __init__(self, directory, certificates=None, config="", port=None, tls_port=None, password="s3cr3t", schedulers=1):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = port or kit.free_port()
@@ -50,7 +50,7 @@ class Rabbit:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
             "RABBITMQ_CONF_ENV_FILE": str(self.directory / "none"),
             # Two cores are shared with what is tested: Erlang's schedulers spin less so.
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+S {schedulers}:{schedulers} +sbwt none +sbwtdcpu none +sbwtdio none",
         }
         plugins = ["rabbitmq_auth_mechanism_ssl"] if certificates else []
         (self.directory / "enabled_plugins").write_text("[" + ",".join(plugins) + "].\n")

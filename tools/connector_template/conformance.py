@@ -28,7 +28,8 @@ class LinePeer(Peer):
         self.start_server()
 
     def body(self, host, port, name="conformance", **configuration):
-        given = {"hostName": f"{host}:{port}", "token": TOKEN, "security": "TLS" if self.tls else "NONE"}
+        given = {"hostName": f"{host}:{port}", "token": TOKEN, "security": "TLS" if self.tls else "NONE",
+                 "uplinkAddressPattern": "{DevEUI}"}
         if self.tls:
             given["trustedCaCertificate"] = self.certificates.text("ca.pem")
         return {"connectorId": self.connector_id, "name": name, "configuration": {**given, **configuration}}
@@ -43,6 +44,12 @@ class LinePeer(Peer):
             self.commands += 1
             session = self.sessions[-1]
         say(session, {"command": self.commands, "device": dev_eui, "body": document})
+
+    def in_place(self, expression):
+        return {"uplinkAddressPattern": "plant1/" + expression}
+
+    def shape(self, arrived):
+        return arrived.place.count("/")
 
     # ---- how it behaves
 

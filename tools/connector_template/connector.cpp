@@ -125,8 +125,9 @@ class Session : public std::enable_shared_from_this<Session> {
   }
 
   void send(Delivery delivery) {
-    // Patterns read the message as it was decoded, not what is sent. A message that has no such value is at fault.
-    auto address = configuration_.address.render(delivery.document(), message::Place::plain);
+    // Patterns read the message as it was decoded, not what is sent; one that has no such value is at fault. An address
+    // has levels as a topic has: what a device's owner wrote into a name must not make another level of it.
+    auto address = configuration_.address.render(delivery.document(), message::Place::mqtt_topic);
     if (!address) return delivery.settle(address.error());
     if (state_ != State::open) return delivery.settle(Error{ErrorKind::not_connected, "not connected"});
     auto body = delivery.take_body();

@@ -9,7 +9,7 @@
 
 #include "base/codec.h"
 #include "base/crypto.h"
-#include "connector/testing/fake_host.h"
+#include "connector/conformance.h"
 
 namespace sluice::connector::aws {
 namespace {

@@ -41,6 +41,7 @@ milliseconds with_jitter(milliseconds time) {
 
 enum class Standing {
   present,
+  listed,    // present, whether attached to our certificate or not
   absent,    // and none is to be made
   given_up,  // could not be made: messages pass all the same
 };
@@ -122,7 +123,7 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
     if (things && things->is_array()) {
       for (const auto& thing : things->get_array()) {
         auto name = thing.is_object() ? json::text_or(thing.get_object(), "thingName") : "";
-        if (!name.empty()) put_present(name);
+        if (!name.empty()) put_listed(name);
       }
     }
     return json::text_or(parsed->get_object(), "nextToken");
@@ -197,6 +198,7 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
     auto found = known->entries.find(name);
     if (found == known->entries.end() || found->second.until <= host.clock().steady()) return std::nullopt;
     if (found->second.standing == Standing::absent) return absent(name);
+    if (found->second.standing == Standing::listed) return std::nullopt;
     return Result<void>();
   }
 
@@ -240,7 +242,17 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
   }
 
   awaitable<Result<void>> provide(const std::string& name) {
-    bool was_known = known->entries.contains(name) && known->entries[name].standing == Standing::present;
+    auto entry = known->entries.find(name);
+    bool was_known = entry != known->entries.end() && entry->second.standing == Standing::present;
+    bool is_listed = entry != known->entries.end() && entry->second.standing == Standing::listed &&
+                     entry->second.until > host.clock().steady();
+    if (is_listed) {
+      auto request = attach_request(name);
+      auto answer = co_await call(std::move(request));
+      if (auto verdict = unusable(answer, "attaching the certificate to the thing " + name)) co_return *verdict;
+      if (answer->status != 404) co_return attached(name, *answer);
+      // Deleted since.
+    }
     auto path = "/things/" + url_encode(name);
     auto request = make_request("GET", path, {}, {}, "");
     auto described = co_await call(std::move(request));
@@ -259,17 +271,20 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
       host.notice({Notice::Kind::device_unknown, absent(name).text, name});
       co_return absent(name);
     }
-    if (!known->type_made) {
-      if (auto verdict = co_await make_type()) co_return *verdict;
-    }
-    auto body = json::write(json::object{{"thingTypeName", options.thing_type}});
-    request = make_request("POST", path, {}, {}, std::move(body));
-    auto created = co_await call(std::move(request));
-    if (auto verdict = unusable(created, "creating the thing " + name)) co_return *verdict;
-    if (!is_fine(*created) && created->status != 409) {
-      // The type may have been deleted since: it is looked after once more.
+    for (bool last = false;; last = true) {
+      bool type_was_made = known->type_made;
+      if (!type_was_made) {
+        if (auto verdict = co_await make_type()) co_return *verdict;
+      }
+      auto body = json::write(json::object{{"thingTypeName", options.thing_type}});
+      request = make_request("POST", path, {}, {}, std::move(body));
+      auto created = co_await call(std::move(request));
+      if (auto verdict = unusable(created, "creating the thing " + name)) co_return *verdict;
+      if (is_fine(*created) || created->status == 409) break;
       known->type_made = false;
-      co_return give_up(name, "creating the thing " + name, *created);
+      // The type that we knew may have been deleted since: once more with a new one.
+      if (created->status != 404 || !type_was_made || last)
+        co_return give_up(name, "creating the thing " + name, *created);
     }
     co_return co_await attach(name);
   }
@@ -284,16 +299,26 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
     co_return std::nullopt;
   }
 
-  awaitable<Result<void>> attach(const std::string& name) {
-    if (!options.certificate_arn.empty()) {
-      auto request = make_request("PUT", "/things/" + url_encode(name) + "/principals", {},
-                                  {{"x-amzn-principal", options.certificate_arn}}, "");
-      auto answer = co_await call(std::move(request));
-      if (auto verdict = unusable(answer, "attaching the certificate to the thing " + name)) co_return *verdict;
-      if (!is_fine(*answer)) co_return give_up(name, "attaching the certificate to the thing " + name, *answer);
-    }
+  HttpRequest attach_request(const std::string& name) {
+    return make_request("PUT", "/things/" + url_encode(name) + "/principals", {},
+                        {{"x-amzn-principal", options.certificate_arn}}, "");
+  }
+
+  Result<void> attached(const std::string& name, const HttpResponse& answer) {
+    if (!is_fine(answer)) return give_up(name, "attaching the certificate to the thing " + name, answer);
     put_present(name);
-    co_return Result<void>();
+    return {};
+  }
+
+  awaitable<Result<void>> attach(const std::string& name) {
+    if (options.certificate_arn.empty()) {
+      put_present(name);
+      co_return Result<void>();
+    }
+    auto request = attach_request(name);
+    auto answer = co_await call(std::move(request));
+    if (auto verdict = unusable(answer, "attaching the certificate to the thing " + name)) co_return *verdict;
+    co_return attached(name, *answer);
   }
 
   // ---- what went wrong
@@ -339,6 +364,15 @@ struct Things::Impl : std::enable_shared_from_this<Impl> {
     host.notice({Notice::Kind::device_failed,
                  doing + ": " + answer_text(response) + hint + "; its messages are delivered all the same", name});
     return {};
+  }
+
+  // Of those that were there before us the list does not say what they are attached to.
+  void put_listed(const std::string& name) {
+    auto entry = known->entries.find(name);
+    bool is_attached = entry != known->entries.end() && entry->second.standing == Standing::present;
+    put_present(name);
+    bool wants_attaching = options.creates && !options.certificate_arn.empty() && !is_attached;
+    if (wants_attaching) known->entries[name].standing = Standing::listed;
   }
 
   void put_present(const std::string& name) {
@@ -389,7 +423,7 @@ awaitable<Result<void>> Things::begin(milliseconds limit) {
 bool Things::is_ready(const std::string& dev_eui) const {
   auto found = impl_->known->entries.find(dev_eui);
   return found != impl_->known->entries.end() && found->second.standing != Standing::absent &&
-         found->second.until > impl_->host.clock().steady();
+         found->second.standing != Standing::listed && found->second.until > impl_->host.clock().steady();
 }
 
 void Things::ensure(const std::string& dev_eui, Done done) {

@@ -9,7 +9,7 @@
 #include "base/codec.h"
 #include "base/crypto.h"
 #include "base/testing/http_peer.h"
-#include "connector/testing/fake_host.h"
+#include "connector/conformance.h"
 
 namespace sluice::connector::aws {
 namespace {
@@ -226,17 +226,40 @@ TEST(Things, AreListedAtOpeningAndKeptOverReopenings) {
   for (const char* name : {"A1", "A2", "A3", "A4", "A5"})
     registry.put(name);
   FakeHost host;
+  auto options = registry.options();
+  options.certificate_arn.clear();
   {
-    Things things(host, host.kept(), registry.options());
+    Things things(host, host.kept(), options);
     ASSERT_TRUE(host.run(things.begin(std::chrono::seconds(5))));
     ASSERT_TRUE(host.wait([&] { return things.is_ready("A5"); }));
     EXPECT_TRUE(things.is_ready("A1"));
     EXPECT_EQ(registry.take_calls().size(), 3u);
   }
-  Things again(host, host.kept(), registry.options());
+  Things again(host, host.kept(), options);
   ASSERT_TRUE(host.run(again.begin(std::chrono::seconds(5))));
   EXPECT_TRUE(again.is_ready("A3"));
   EXPECT_THAT(registry.take_calls(), IsEmpty());
+}
+
+TEST(Things, ThatWereListedAreAttachedOnce) {
+  Registry registry;
+  registry.put(kDevice);
+  FakeHost host;
+  Things things(host, host.kept(), registry.options());
+  ASSERT_TRUE(host.run(things.begin(std::chrono::seconds(5))));
+  EXPECT_FALSE(things.is_ready(kDevice));
+  registry.take_calls();
+  ASSERT_TRUE(ensured(host, things));
+  ASSERT_TRUE(ensured(host, things));
+  EXPECT_THAT(registry.take_calls(), ElementsAre("PUT /things/20635F0108000496/principals"));
+  // Deleted between the list and its first message.
+  host.kept().reset();
+  Things later(host, host.kept(), registry.options());
+  ASSERT_TRUE(host.run(later.begin(std::chrono::seconds(5))));
+  registry.remove(kDevice);
+  ASSERT_TRUE(ensured(host, later));
+  EXPECT_THAT(registry.attached(), ElementsAre(kDevice));
+  EXPECT_THAT(host.notices, IsEmpty());
 }
 
 TEST(Things, WhatWasDeletedIsMadeAnew) {

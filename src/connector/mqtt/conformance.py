@@ -15,6 +15,15 @@ SECRET, WATCH = "s3cr3t-of-the-broker", "word-of-the-watcher"
 NO_STATUS = {f"status_{status}": "MQTT has no statuses of this kind" for status in (400, 401, 403, 404, 408, 413, 429, 500, 503)}
 
 
+def packet_of(payload):
+    """Bytes of the PUBLISH packet (MQTT 5) with that payload: type and length, topic, id, no properties."""
+    return 1 + 3 + 2 + len("up/70B3D5E75E000001") + 2 + 1 + payload
+
+
+def topic_shape(arrived):
+    return arrived.place.count("/"), [sign for sign in "+#\r\n\0" if sign in arrived.place]
+
+
 class Mosquitto(Peer):
     name = "mqtt"
     connector_id = "actility-mqtt-iot"
@@ -34,7 +43,7 @@ class Mosquitto(Peer):
             listener = (f"cafile {certificates.path('ca.pem')}\ncertfile {certificates.path('server.pem')}\n"
                         f"keyfile {certificates.path('server.key')}\nrequire_certificate true\nuse_identity_as_username true\n")
         config = (f"listener {self.watch_port} 127.0.0.1\nallow_anonymous false\npassword_file {self.passwords}\n"
-                  f"acl_file {self.rules}\nmessage_size_limit {self.size_limit}")
+                  f"acl_file {self.rules}\nmax_packet_size {packet_of(self.size_limit)}")
         self.broker = kit.Mosquitto(directory / "broker", config, listener=listener)
         self.port = self.broker.port
         self.kept = []
@@ -83,6 +92,9 @@ class Mosquitto(Peer):
 
     def in_place(self, expression):
         return {"uplinkTopicPattern": f"in/{expression}/end"}
+
+    def shape(self, arrived):
+        return topic_shape(arrived)
 
     def wrong_secret(self):
         return {"password": "wrong-" + SECRET}
@@ -135,7 +147,8 @@ class Mosquitto311(Mosquitto):
     version = "3.1.1"
     without = {**Mosquitto.without,
                "denied_publish": "MQTT 3.1.1 acknowledges what it denies: its PUBACK has no reason",
-               "size_limit": "MQTT 3.1.1 acknowledges what is too large: its PUBACK has no reason"}
+               "size_limit": "MQTT 3.1.1 tells neither its limit nor a reason: the broker ends the connection, and the message is "
+                             "tried for ever"}
 
 
 class MosquittoTls(Mosquitto):
@@ -172,8 +185,7 @@ class Scripted(Peer):
         self.lock, self.taken = threading.Lock(), []
         self._reset()
         # Maximum packet size (0x27): what a broker of MQTT 5 tells before anything is sent.
-        largest = self.size_limit + 5 + 2 + len("up/70B3D5E75E000001") + 2
-        self.broker = Broker(self._log_in, self._take, b"\x27" + largest.to_bytes(4, "big"))
+        self.broker = Broker(self._log_in, self._take, b"\x27" + packet_of(self.size_limit).to_bytes(4, "big"))
         self.port = self.broker.port
 
     def _reset(self):
@@ -209,6 +221,9 @@ class Scripted(Peer):
 
     def in_place(self, expression):
         return {"uplinkTopicPattern": f"in/{expression}/end"}
+
+    def shape(self, arrived):
+        return topic_shape(arrived)
 
     def wrong_secret(self):
         return {"password": "wrong-" + SECRET}

@@ -252,6 +252,24 @@ TEST(MqttConnector, ReasonsOfVersion5AreVerdicts) {
   host.run(connector->close());
 }
 
+TEST(MqttConnector, AnEndWithoutAReasonNamesTheClientId) {
+  FakeHost host;
+  auto peer = broker(host, [&](Session& session) -> awaitable<void> {
+    co_await session.next();
+    co_await session.send(kConnack);
+    co_await session.next();  // a message
+  });
+  Verdicts verdicts;
+  auto connector = connector_to(host, configuration(peer->port(), R"({"clientId":"me"})"));
+  ASSERT_TRUE(host.run(connector->open()));
+  connector->send(verdicts.delivery());
+  ASSERT_TRUE(host.wait([&] { return !host.losses.empty(); }));
+  EXPECT_EQ(host.losses[0].kind, ErrorKind::not_connected);
+  EXPECT_THAT(host.losses[0].text, HasSubstr("gave no reason"));
+  EXPECT_THAT(host.losses[0].text, HasSubstr("'me'"));
+  host.run(connector->close());
+}
+
 TEST(MqttConnector, FieldAsTopicSettlesWithTheLastPart) {
   FakeHost host;
   Verdicts verdicts;

@@ -142,7 +142,11 @@ class GreengrassConnector : public Connector {
     if (stopped_) co_return Error{ErrorKind::cancelled, "closed before it was opened"};
     if (!opened) {
       auto error = opened.error();
-      if (error.kind == ErrorKind::bad_config && !discovery_fault_.empty()) error.text += "; " + discovery_fault_;
+      if (error.kind == ErrorKind::bad_config && !discovery_fault_.empty()) {
+        error.text += "; " + discovery_fault_;
+        // A core that can't be judged before the cloud answers is no fault of the configuration: soon again.
+        if (discovery_passes_) error.kind = ErrorKind::not_connected;
+      }
       co_return error;
     }
     if (host_.trial()) co_return Result<void>();
@@ -248,6 +252,7 @@ class GreengrassConnector : public Connector {
     auto answer = co_await calls_.run(std::move(request));
     if (stopped_) co_return;
     std::string why;
+    discovery_passes_ = answer ? aws::is_passing(*answer) : answer.error().kind != ErrorKind::bad_config;
     if (!answer) {
       why = answer.error().text;
     } else if (answer->status != 200) {
@@ -341,6 +346,7 @@ class GreengrassConnector : public Connector {
   std::unique_ptr<net::Dial> dial_;                             // of a trial
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what ends later sees by it that we are gone
   std::string discovery_fault_;                                 // why there is no authority of the core's
+  bool discovery_passes_ = false;                               // that fault may pass by itself
   std::string fixed_topic_;                                     // where it is the same for every message
   std::chrono::steady_clock::time_point open_until_;
   bool open_ = false, stopped_ = false;
