@@ -110,6 +110,7 @@ int Handle::verify(rd_kafka_t*, const char*, std::int32_t, int* fault, int, cons
 }
 
 Result<std::shared_ptr<Handle>> Handle::make(Role role, const Options& options) {
+  make_threads_visible();
   std::array<char, 512> text{};
   auto shared = std::make_shared<Shared>();
   std::unique_ptr<rd_kafka_conf_t, void (*)(rd_kafka_conf_t*)> conf(rd_kafka_conf_new(), rd_kafka_conf_destroy);

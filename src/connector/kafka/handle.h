@@ -23,6 +23,9 @@ namespace sluice::connector::kafka {
 // those under way are waited for, 3 s at most. From any thread.
 void in_background(std::function<void()> work);
 
+// Does something in builds with a sanitizer only (threads_for_sanitizers.cpp).
+void make_threads_visible();
+
 // The way from any thread to a connector's strand that the connector can shut.
 class Outlet : public std::enable_shared_from_this<Outlet> {
  public:
