@@ -23,6 +23,17 @@ std::string read(const std::string& path) {
   return text.str();
 }
 
+// A connector's folder may lie in another's.
+std::string folder_path(const std::string& name) {
+  std::string top = std::string(SLUICE_SOURCE_DIR) + "/src/connector";
+  if (std::filesystem::exists(top + "/" + name)) return "src/connector/" + name;
+  for (const auto& entry : std::filesystem::directory_iterator(top)) {
+    if (std::filesystem::exists(entry.path() / name / "connector.cpp"))
+      return "src/connector/" + entry.path().filename().string() + "/" + name;
+  }
+  return name;
+}
+
 Result<Descriptor> folder(const std::string& name) {
   return describe(name, read("src/connector/" + name + "/schema.json"), read("src/connector/common.schema.json"), "",
                   nullptr);
@@ -125,11 +136,7 @@ TEST(Validate, EverySampleBodyIsAccepted) {
 TEST(Validate, EveryExampleOfAFolderIsSound) {
   Registry registry;
   for (const auto& descriptor : registry.all()) {
-    std::string path = "src/connector/" + descriptor.folder + "/examples";
-    for (const auto& outer : std::filesystem::directory_iterator(std::string(SLUICE_SOURCE_DIR) + "/src/connector")) {
-      if (std::filesystem::exists(outer.path() / descriptor.folder / "connector.cpp"))
-        path = "src/connector/" + outer.path().filename().string() + "/" + descriptor.folder + "/examples";
-    }
+    std::string path = folder_path(descriptor.folder) + "/examples";
     int count = 0;
     for (const auto& entry : std::filesystem::directory_iterator(std::string(SLUICE_SOURCE_DIR) + "/" + path)) {
       auto body = parse(read(path + "/" + entry.path().filename().string()));

@@ -343,6 +343,25 @@ def test_commands_sent_while_we_are_away_are_taken_later(api, sluice, server, ne
                                                  if part.startswith("FPort=")}
 
 
+def test_an_engine_killed_before_it_has_acknowledged_gets_them_again(api, sluice, server, network, ends):
+    _, device = with_downlinks(api, server, network, ends(server.capture("#.uplink")))
+    count = 300
+    connection = server.connect()
+    channel = connection.channel()
+    for n in range(count):
+        body = {"DevEUI_downlink": {"DevEUI": device.eui, "FPort": 1, "payload_hex": f"{n:04x}"}}
+        channel.basic_publish(EXCHANGE, f"amqp.things.{device.eui}.downlink", json.dumps(body).encode())
+    connection.close()
+    network.wait(5)
+    sluice.kill()
+    sluice.start()
+
+    def taken():
+        return {part[8:].lower() for request in list(network.requests) for part in request["path"].split("&")
+                if part.startswith("Payload=")}
+    kit.wait_for(lambda: len(taken()) == count, 60, "all commands")
+
+
 def test_a_queue_that_is_there_is_used_with_its_arguments(api, server, network, ends):
     look = server.connect()
     look.channel().queue_declare("commands", durable=True, arguments={"x-message-ttl": 3600000})

@@ -338,6 +338,29 @@ def test_a_consumer_group_that_is_denied_does_not_stop_uplinks(api, broker, bind
     assert api.get(f"/connections/{connection['id']}")["state"] == "OPENED"
 
 
+def test_a_login_that_ends_while_the_group_is_asked_where_to_begin(api, sluice, ends, binder, network):
+    """librdkafka by itself ends the process here (its issue 4789)."""
+    broker = ends(kafka.Broker({"up": 1, "down": 1}, users={"flow": SECRET}, mechanisms=["PLAIN"]))
+    broker.unanswered.add(kafka.OFFSET_FETCH)
+    connection = opened(api, make(api, broker, downlinkTopic="down", securityProtocol="SASL_PLAINTEXT", username="flow",
+                                  password=SECRET))
+    kit.wait_for(lambda: broker.members(GROUP), 20, "the consumer to be in the group")
+    asked = broker.asked(kafka.OFFSET_FETCH)
+    kit.wait_for(lambda: broker.asked(kafka.OFFSET_FETCH) > asked, 10, "the question where to begin")
+    broker.refuse_logins = True
+    broker.cut()
+    api.wait_state(connection["id"], "AUTHENTICATION_FAILED", seconds=30)
+    assert sluice.process.running()
+    broker.well()
+    api.post(f"/connections/{connection['id']}/restart")
+    device, = devices(binder, 1)
+    device.send()
+    broker.wait("up")
+    broker.wait_reader("down", 30)
+    broker.append("down", command(device.eui, "51"))
+    network.wait(1)
+
+
 def test_no_consumer_where_commands_are_switched_off(api, broker, binder):
     connection = opened(api, make(api, broker, downlinkTopic="down", downlinkEnabled=False))
     devices(binder, 1)[0].send()

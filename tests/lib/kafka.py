@@ -421,7 +421,8 @@ class Broker:
     refuse_logins; denied (topics refused in every request) and denied_writes (in Produce alone); key_errors (key of a record
     -> error code of the batch it is in); produce_error (code for every Produce); swallow ("drop": Produce is neither kept
     nor answered; "keep": kept and not answered); message_limit (bytes of a batch); value_limit (bytes of a record's value);
-    throttle_ms; denied_groups; any_topic (a regular expression: what it matches is made with one partition when asked for)."""
+    throttle_ms; denied_groups; any_topic (a regular expression: what it matches is made with one partition when
+    asked for); unanswered (APIs whose requests are read and never answered)."""
 
     def __init__(self, topics, users=None, mechanisms=("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"), tls=None,
                  client_certificates=False, port=0):
@@ -470,6 +471,7 @@ class Broker:
         self.message_limit = self.value_limit = None
         self.throttle_ms = 0
         self.any_topic = None
+        self.unanswered = set()
 
     def advertise(self, host, port):
         """What Metadata and FindCoordinator tell clients to connect to."""
@@ -733,7 +735,7 @@ class Connection:
             if not self.authenticated and api not in (API_VERSIONS, SASL_HANDSHAKE, SASL_AUTHENTICATE):
                 raise Malformed(f"API {api} before the login")
             answer = self.handlers[api](version, reader)
-            if answer is None:
+            if answer is None or api in self.broker.unanswered:
                 continue
             self._send(struct.pack(">i", correlation) + answer)
             if self.mechanism and not self.authenticated and self.refused:

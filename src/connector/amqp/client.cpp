@@ -547,8 +547,9 @@ void Client::channel_closed(std::uint16_t number, const Method& method) {
   channel.ready = false;
   channel.content = {};
   if (channel.awaited != MethodId::none) return answered(channel, method);
-  if (state_ != State::open) return;
-  if (number == kConsuming) return consuming_ended(told(method.code, std::string(method.text)));
+  auto said = told(method.code, std::string(method.text));
+  if (state_ != State::open) return fail(Error{ErrorKind::not_connected, "the broker has closed the channel: " + said});
+  if (number == kConsuming) return consuming_ended(said);
   Answer why;
   why.code = method.code;
   why.text = method.text;

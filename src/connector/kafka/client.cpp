@@ -431,8 +431,9 @@ class Client final : public Connector {
   void check() {
     if (!open_ || checking_) return;
     checking_ = true;
-    in_background([this, outlet = outlet_, producer = producer_, stop = stop_] {
-      auto asked = ask(*producer, nullptr, kCheck, *stop);
+    auto limit = std::min(kCheck, configuration_->connect_timeout);
+    in_background([this, outlet = outlet_, producer = producer_, limit, stop = stop_] {
+      auto asked = ask(*producer, nullptr, limit, *stop);
       outlet->post([this, asked] {
         checking_ = false;
         if (asked.error == RD_KAFKA_RESP_ERR_NO_ERROR) {

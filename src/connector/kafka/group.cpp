@@ -2,6 +2,7 @@
 #include "connector/kafka/group.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "base/codec.h"
 #include "connector/kafka/verdict.h"
@@ -16,7 +17,8 @@ constexpr std::size_t kMostUnacknowledged = 500;
 constexpr std::size_t kMostHeld = 20000;  // with those that only wait for one before them
 constexpr std::size_t kMostAtOnce = 100;  // events, before others on the strand have their turn
 constexpr std::size_t kLargestCommand = 1024 * 1024;
-constexpr milliseconds kPrepareTimeout{2000};  // for each of the questions before joining
+constexpr milliseconds kPrepareTimeout{2000};               // for each of the questions before joining
+constexpr milliseconds kShortPause{100}, kLongPause{2000};  // between two tries to learn where to begin
 
 using Partitions = std::unique_ptr<rd_kafka_topic_partition_list_t, void (*)(rd_kafka_topic_partition_list_t*)>;
 
@@ -45,6 +47,27 @@ rd_kafka_resp_err_t prepare(const Handle& handle, const std::string& topic, cons
   }
   if (begin->cnt > 0 && !stop) rd_kafka_commit(kafka, begin.get(), 0);
   return {};
+}
+
+// Takes the partitions that the group gives this member, each from where the group has come to. Blocks, for as long as
+// no broker tells that. The library would ask by itself, but it ends the process where the broker refuses the login
+// before it has answered (confluentinc/librdkafka issue 4789).
+void assign(const Handle& handle, rd_kafka_topic_partition_list_t* given, const std::atomic<bool>& stop) {
+  auto known = [&] {
+    constexpr int kTimeout = kPrepareTimeout.count();
+    if (rd_kafka_committed(handle.get(), given, kTimeout) != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
+    return std::all_of(given->elems, given->elems + given->cnt, [](const auto& partition) { return !partition.err; });
+  };
+  auto pause = kShortPause;
+  while (!stop && !known()) {
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 2, kLongPause);
+  }
+  for (auto* partition = given->elems; partition != given->elems + given->cnt; ++partition) {
+    if (partition->offset < 0) partition->offset = RD_KAFKA_OFFSET_END;
+  }
+  // At the end, too, it wants its answer.
+  rd_kafka_assign(handle.get(), stop ? nullptr : given);
 }
 
 // A key that is a DevEUI, in its upper-case form.
@@ -136,11 +159,29 @@ void Group::drain(std::size_t number) {
     std::unique_ptr<rd_kafka_event_t, void (*)(rd_kafka_event_t*)> owned(event, rd_kafka_event_destroy);
     if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR) {
       failed(rd_kafka_event_error(event), rd_kafka_event_error_string(event));
+    } else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE) {
+      rebalance(members_[number], event);
     } else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_FETCH) {
       if (const auto* message = rd_kafka_event_message_next(event)) take(number, *message);
     }
   }
   outlet->post([this, number] { drain(number); });
+}
+
+// The next of these comes only when this one is answered.
+void Group::rebalance(const Member& member, rd_kafka_event_t* event) {
+  std::shared_ptr<rd_kafka_topic_partition_list_t> given;
+  if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+    given.reset(rd_kafka_topic_partition_list_copy(rd_kafka_event_topic_partition_list(event)),
+                rd_kafka_topic_partition_list_destroy);
+  }
+  in_background([handle = member.handle, given, stop = stop_] {
+    if (given) {
+      assign(*handle, given.get(), *stop);
+    } else {
+      rd_kafka_assign(handle->get(), nullptr);
+    }
+  });
 }
 
 void Group::take(std::size_t number, const rd_kafka_message_t& message) {

@@ -48,6 +48,7 @@ class Group {
   static bool is_full(const Member& member);
   void joined(std::vector<std::shared_ptr<Handle>> handles, const std::vector<std::string>& faults);
   void drain(std::size_t member);
+  void rebalance(const Member& member, rd_kafka_event_t* event);
   void take(std::size_t member, const rd_kafka_message_t& message);
   void acknowledged(std::size_t member, std::int32_t partition, std::int64_t offset);
   void failed(rd_kafka_resp_err_t code, const std::string& text);

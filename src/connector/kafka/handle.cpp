@@ -121,8 +121,9 @@ Result<std::shared_ptr<Handle>> Handle::make(Role role, const Options& options) 
   rd_kafka_conf_set_log_cb(conf.get(), no_log);
   rd_kafka_conf_set_opaque(conf.get(), shared.get());
   rd_kafka_conf_set_ssl_cert_verify_cb(conf.get(), verify);
-  rd_kafka_conf_set_events(conf.get(),
-                           RD_KAFKA_EVENT_ERROR | (role == Role::producer ? RD_KAFKA_EVENT_DR : RD_KAFKA_EVENT_FETCH));
+  rd_kafka_conf_set_events(
+      conf.get(), RD_KAFKA_EVENT_ERROR |
+                      (role == Role::producer ? RD_KAFKA_EVENT_DR : RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_REBALANCE));
   std::shared_ptr<Handle> out(new Handle(role, shared));
   out->kafka_ = rd_kafka_new(role == Role::producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf.get(), text.data(),
                              text.size());

@@ -2,6 +2,7 @@
 """Event Hubs' peer for the conformance kit: the scripted Kafka broker with TLS and the service's form of a login."""
 import importlib.util
 import pathlib
+import re
 
 _spec = importlib.util.spec_from_file_location("conformance_of_kafka_itself",
                                                pathlib.Path(__file__).parents[1] / "conformance.py")
@@ -40,6 +41,9 @@ class EventHub(_outer.Kafka):
 
     def in_place(self, expression):
         return {"uplinkTopicPattern": PREFIX + expression}
+
+    def shape(self, arrived):
+        return bool(re.fullmatch(PREFIX + "[a-zA-Z0-9._-]+", arrived.place))
 
     def wrong_secret(self):
         return {"sharedAccessKey": RENEWED}
