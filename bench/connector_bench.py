@@ -79,7 +79,8 @@ def measure(kind, options, cores):
             before = after
             rounds.append(result)
             print(f"  {name}, round {i + 1}: {result['perSecond']:,.0f} msg/s, {result['perCpuSecond']:,.0f} a CPU second, peer "
-                  f"{count / max(result['peerCpuSeconds'], 0.01):,.0f}, at most {result['peakInFlight']} in flight, acknowledged {result['acknowledged']:,}, arrived {result['arrived']}, errors "
+                  f"{count / max(result['peerCpuSeconds'], 0.01):,.0f}, at most {result['peakInFlight']} in flight, "
+                  f"acknowledged {result['acknowledged']:,}, arrived {result['arrived']}, errors "
                   f"{result['errors']}", flush=True)
     finally:
         peer.stop()
@@ -105,7 +106,8 @@ def report(rows):
         arrived = "cannot tell" if row["arrived"] is None else f"{row['arrived']:,}"
         lines.append(f"| {row['name']}: {row['about']} | {row['perSecond']:,.0f} | {row['perCpuSecond']:,.0f} | "
                      f"{row['peerPerCpuSecond']:,.0f} | {row['peakInFlight']} of {row['maxInFlight']} | "
-                     f"{row['sent']:,} / {row['acknowledged']:,} / {arrived} | {row['peakResidentMb']:.0f} MB | at least {row['wanted']:,} |")
+                     f"{row['sent']:,} / {row['acknowledged']:,} / {arrived} | {row['peakResidentMb']:.0f} MB | at least "
+                     f"{row['wanted']:,} |")
     return "\n".join(lines)
 
 
