@@ -90,14 +90,14 @@ http {{
 
 
 class TlsNginx(Nginx):
-    """nginx over TLS that, where it `asks`, takes only who shows a client certificate of certificates' ca.pem."""
+    """nginx over TLS that takes only who shows a client certificate of certificates' ca.pem; `verify`: of ssl_verify_client."""
 
-    def __init__(self, directory, location, asks=True):
+    def __init__(self, directory, location, verify="on"):
         self.certificates = kit.Certificates(directory.parent / "certificates")
         path = self.certificates.path
         super().__init__(directory, f"""    listen 127.0.0.1:PORT ssl;
     ssl_certificate {path('server.pem')};
     ssl_certificate_key {path('server.key')};
     ssl_client_certificate {path('ca.pem')};
-    ssl_verify_client {'on' if asks else 'off'};
+    ssl_verify_client {verify};
     {location}""")

@@ -42,7 +42,9 @@ def taken_names(source):
     for folder in ("base", "connector"):
         for header in sorted((source / folder).glob("*.h")):
             text = header.read_text()
-            for name in re.findall(r"\bnamespace [\w:]*?(\w+) \{", text) + re.findall(r"^(?:\[\[\w+\]\] )?[\w:<>&*, ]+[ &*](\w+)\(", text, re.M):
+            spaces = re.findall(r"\bnamespace [\w:]*?(\w+) \{", text)
+            functions = re.findall(r"^(?:\[\[\w+\]\] )?[\w:<>&*, ]+[ &*](\w+)\(", text, re.M)
+            for name in spaces + functions:
                 taken.setdefault(name, f"src/{folder}/{header.name}")
     return taken
 

@@ -3,8 +3,9 @@
 takes every message."""
 from connector_peer import TlsNginx
 
+# The data plane asks for a certificate, the registry for a signature.
 ANSWER = """default_type application/json;
-    location /topics/ { return 200 '{"message":"OK","traceId":"5a1ae2f6-2f4c-4b4a-8f4e-0a1b2c3d4e5f"}'; }
+    location /topics/ { CHECK return 200 '{"message":"OK","traceId":"5a1ae2f6-2f4c-4b4a-8f4e-0a1b2c3d4e5f"}'; }
     location / { return 200 '{}'; }"""
 
 
@@ -16,14 +17,16 @@ class Aws(TlsNginx):
     protocol = "SSL"
 
     def __init__(self, directory):
-        super().__init__(directory, ANSWER, asks=self.protocol == "SSL")
+        check = "if ($ssl_client_verify != SUCCESS) { return 403; }" if self.protocol == "SSL" else ""
+        super().__init__(directory, ANSWER.replace("CHECK", check), verify="optional")
 
     def body(self):
         text = self.certificates.text
+        # The registry by another name, as at AWS: a host's connections are counted by its name.
         given = {"region": "eu-central-1", "accountPrefix": "bench-ats", "protocol": self.protocol, "accessKeyId": "AKIAEXAMPLE",
                  "secretAccessKey": "example/secret", "deviceType": "bench", "createDevices": False, "downlinkEnabled": False,
                  "uplinkTopicPattern": "tpx/things/{DevEUI}/uplink", "endpoint": f"localhost:{self.port}",
-                 "registryEndpoint": f"localhost:{self.port}", "trustedCaCertificate": text("ca.pem")}
+                 "registryEndpoint": f"127.0.0.1:{self.port}", "trustedCaCertificate": text("ca.pem")}
         if self.protocol == "SSL":
             given |= {"certificateId": "arn:aws:iot:eu-central-1:123456789012:cert/0a1b2c", "certificate": text("client.pem"),
                       "privateKey": text("client.key")}
