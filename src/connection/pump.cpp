@@ -258,7 +258,8 @@ void Pump::keep(queue::Pending entry) {
 // A new message, while others wait on the disk: goes out now where none of its device does. Of a device under way it
 // goes behind what is.
 bool Pump::take_live(queue::Pending& entry) {
-  if (!connector_ || !catching_up_ || entry.again || live_items_ >= kMostLive || ahead_.size() >= kMostAhead) return false;
+  if (!connector_ || !catching_up_ || entry.again || live_items_ >= kMostLive || ahead_.size() >= kMostAhead)
+    return false;
   const auto name = entry.message->dev_eui;
   const auto place = entry.place;
   const auto looked_to = ready_.empty() ? loaded_to_ : ready_.front() - 1;

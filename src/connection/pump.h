@@ -54,7 +54,8 @@ struct DeliverySettings {
 //  4. A device whose message is refused again and again keeps a few of its entries in memory, the others stay on the
 //     disk and are read when its turn comes: it takes neither the window nor the memory from the others. Of such a
 //     device no entry from `skipped_from` on is in memory.
-//  5. While a backlog waits on the disk, a new message of a device that has none of them goes out at once: it is "live",
+//  5. While a backlog waits on the disk, a new message of a device that has none of them goes out at once: it is
+//  "live",
 //     its place lies ahead of loaded_to_, and ahead_ keeps it from being read a second time (spec promises.md 1.7).
 //     Live messages and the backlog take turns by the connection's share.
 //

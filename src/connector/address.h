@@ -20,8 +20,8 @@ struct Address {
 // Errors are bad_config and say what a host name looks like: a scheme in front is the usual mistake.
 Result<Address> parse_address(std::string_view text);
 
-// One or more of them without a path, separated by commas, blanks around each allowed. Errors are bad_config and name the
-// one that is wrong.
+// One or more of them without a path, separated by commas, blanks around each allowed. Errors are bad_config and name
+// the one that is wrong.
 Result<std::vector<Address>> parse_addresses(std::string_view text);
 
 // A token of RFC 9110, as header names are.
