@@ -115,10 +115,6 @@ class Peer:
         """Somebody else connects with the same client id; returns something with stop()."""
         raise NotImplementedError
 
-    def client_id(self, connection_id):
-        """The id that body() connects with: what the event of a rival must name."""
-        return "sluice-" + connection_id
-
     def renew(self):
         """Ends the validity of the credentials in use (certificate, token) and returns the configuration (dict) of new
         ones that a PUT would bring; where the connector renews by itself, returns None."""

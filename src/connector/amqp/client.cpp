@@ -28,8 +28,8 @@ constexpr milliseconds kGrace{10};
 constexpr milliseconds kFirstPause{500}, kLongestPause{60000};
 
 // Reply codes (the specification, 1.2; RabbitMQ's use of them).
-constexpr std::uint16_t kContentTooLarge = 311, kNoRoute = 312, kAccessRefused = 403, kNotFound = 404, kLocked = 405,
-                        kPreconditionFailed = 406, kNotAllowed = 530;
+constexpr std::uint16_t kContentTooLarge = 311, kAccessRefused = 403, kNotFound = 404, kPreconditionFailed = 406,
+                        kNotAllowed = 530;
 
 std::string in_ms(milliseconds time) {
   return std::to_string(time.count()) + " ms";

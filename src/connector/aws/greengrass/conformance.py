@@ -101,9 +101,6 @@ class Greengrass(Peer):
     def rival(self, connection_id):
         return Rival(self.plain)
 
-    def client_id(self, connection_id):
-        return THING
-
     def renew(self):
         if not self.certificates.path("renewed.pem").exists():
             self.certificates.issue_client("renewed", "flow-renewed")
